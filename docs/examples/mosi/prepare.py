@@ -1,0 +1,39 @@
+"""Write samples.jsonl for the mosi example: one utterance a line, with text, audio and video features.
+
+    python docs/examples/mosi/prepare.py --source ../shared/data/mosi --out data/mosi
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from pathlib import Path
+
+
+def prepare(source: Path, out: Path) -> Path:
+    """The source's own split (62 videos train, 31 test); the last column of each features file is the label."""
+    tables = {
+        (stream, split): [row[:-1] for row in csv.reader((source / f"features/{stream}_{split}0.csv").open())]
+        for stream in ("text", "audio", "video")
+        for split in ("train", "test")
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "samples.jsonl").open("w") as file:
+        for line in (source / "manifest.jsonl").open():
+            row = json.loads(line)
+            split = row["source_split"]
+            features = {
+                stream: [float(number) for number in tables[stream, split][row["feature_row"]]]
+                for stream in ("text", "audio", "video")
+            }
+            file.write(json.dumps({"id": row["id"], "split": split, **features, "label": row["label"]}) + "\n")
+    return out / "samples.jsonl"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", type=Path, default=Path("../shared/data/mosi"))
+    parser.add_argument("--out", type=Path, default=Path("data/mosi"))
+    options = parser.parse_args()
+    print(prepare(options.source, options.out))

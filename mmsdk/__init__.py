@@ -1,0 +1,141 @@
+"""mmsdk: multimodal fusion from plugins.
+
+The public names; each is imported when it is first used, so that `import mmsdk` costs no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmsdk.config import (
+        AnyDecision,
+        AnyEncoder,
+        AnyFusion,
+        AnyHead,
+        AnyModality,
+        ConfigPath,
+        DecisionConfig,
+        Dropout,
+        EncoderConfig,
+        FusionConfig,
+        HeadConfig,
+        ModalityConfig,
+        PipelineConfig,
+    )
+    from mmsdk.config_file import load_config
+    from mmsdk.containers import Batch, Encoding, Fused, HeadOutput, Inputs, Step, spread
+    from mmsdk.errors import (
+        CheckpointError,
+        ConfigError,
+        DataError,
+        DecodeError,
+        MmsdkError,
+        PluginError,
+        TrainingError,
+        UnknownComponentError,
+    )
+    from mmsdk.evaluation import evaluate
+    from mmsdk.formats import Format, Source
+    from mmsdk.hookspecs import hookimpl
+    from mmsdk.interfaces import (
+        DecisionFusion,
+        Encoder,
+        FeatureFusion,
+        FusionStrategy,
+        Metric,
+        Modality,
+        Prediction,
+        ScoringHead,
+        TaskHead,
+    )
+    from mmsdk.pipeline import Pipeline
+    from mmsdk.plugins import register
+    from mmsdk.prediction import Result
+    from mmsdk.training import Trained, train
+
+_HOME = {
+    "mmsdk.config": (
+        "AnyDecision AnyEncoder AnyFusion AnyHead AnyModality ConfigPath DecisionConfig Dropout EncoderConfig "
+        "FusionConfig HeadConfig ModalityConfig PipelineConfig"
+    ),
+    "mmsdk.config_file": "load_config",
+    "mmsdk.containers": "Batch Encoding Fused HeadOutput Inputs Step spread",
+    "mmsdk.errors": (
+        "CheckpointError ConfigError DataError DecodeError MmsdkError PluginError TrainingError UnknownComponentError"
+    ),
+    "mmsdk.evaluation": "evaluate",
+    "mmsdk.formats": "Format Source",
+    "mmsdk.hookspecs": "hookimpl",
+    "mmsdk.interfaces": (
+        "DecisionFusion Encoder FeatureFusion FusionStrategy Metric Modality Prediction ScoringHead TaskHead"
+    ),
+    "mmsdk.pipeline": "Pipeline",
+    "mmsdk.plugins": "register",
+    "mmsdk.prediction": "Result",
+    "mmsdk.training": "Trained train",
+}
+_MODULES = {name: module for module, names in _HOME.items() for name in names.split()}
+
+__all__ = [
+    "AnyDecision",
+    "AnyEncoder",
+    "AnyFusion",
+    "AnyHead",
+    "AnyModality",
+    "Batch",
+    "CheckpointError",
+    "ConfigError",
+    "ConfigPath",
+    "DataError",
+    "DecisionConfig",
+    "DecisionFusion",
+    "DecodeError",
+    "Dropout",
+    "Encoder",
+    "EncoderConfig",
+    "Encoding",
+    "FeatureFusion",
+    "Format",
+    "Fused",
+    "FusionConfig",
+    "FusionStrategy",
+    "HeadConfig",
+    "HeadOutput",
+    "Inputs",
+    "Metric",
+    "MmsdkError",
+    "Modality",
+    "ModalityConfig",
+    "Pipeline",
+    "PipelineConfig",
+    "PluginError",
+    "Prediction",
+    "Result",
+    "ScoringHead",
+    "Source",
+    "Step",
+    "TaskHead",
+    "Trained",
+    "TrainingError",
+    "UnknownComponentError",
+    "evaluate",
+    "hookimpl",
+    "load_config",
+    "register",
+    "spread",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'mmsdk' has no attribute '{name}'")
+    value = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

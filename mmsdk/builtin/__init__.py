@@ -1,0 +1,1 @@
+"""What ships with mmsdk, registered through the same hooks as any plugin."""

@@ -1,0 +1,1 @@
+"""Config classes of the built-in components; no torch."""

@@ -1,0 +1,173 @@
+"""Declarations of the built-in task heads. No torch here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from mmsdk.config import Dropout, Fraction, HeadConfig, Positive, TargetConfig
+from mmsdk.errors import listed
+from mmsdk.formats import Format, Source
+
+if TYPE_CHECKING:
+    from mmsdk.interfaces import TaskHead
+
+
+class _CheckedHead(HeadConfig):
+    """Base of the heads here: refuses targets of the wrong kind and metrics of unknown origin."""
+
+    target_kinds: ClassVar[tuple[str, ...]]
+    """The kinds of target that this head can learn."""
+    metric_example: ClassVar[str | None]
+    """A metric that can be added to this head; None where it takes none."""
+
+    @field_validator("target")
+    @classmethod
+    def _learnable(cls, target: str | TargetConfig | None) -> str | TargetConfig | None:
+        modality = target.modality if isinstance(target, TargetConfig) else None
+        if modality is not None and modality.gives not in cls.target_kinds:
+            raise _error(
+                f"Head '{cls.type_name()}' takes targets of kind {listed(cls.target_kinds)}, "
+                f"but '{modality.type_name()}' gives '{modality.gives}'."
+            )
+        return target
+
+    @field_validator("metrics")
+    @classmethod
+    def _known_origin(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if cls.metric_example is None:
+                raise _error(f"Head '{cls.type_name()}' takes no more metrics than its own: remove '{name}'.")
+            if not re.fullmatch(r"torchmetrics\.[A-Za-z][A-Za-z0-9]*", name):
+                raise _error(
+                    f"Unknown metric '{name}'. Beside its own metrics, head '{cls.type_name()}' "
+                    f"can report those of torchmetrics, such as '{cls.metric_example}'."
+                )
+        return names
+
+
+def _error(message: str) -> PydanticCustomError:
+    return PydanticCustomError("config", "{message}", {"message": message})
+
+
+def _only(sources: Mapping[str, Source]) -> Source:
+    (source,) = sources.values()
+    return source
+
+
+class ClassificationConfig(_CheckedHead):
+    """Predicts one label of several."""
+
+    type: Literal["classification"] = "classification"
+    scoring: ClassVar[bool] = True
+    target_modality: ClassVar[str | None] = "label"
+    target_kinds: ClassVar[tuple[str, ...]] = ("label", "soft_label")
+    metric_example: ClassVar[str | None] = "torchmetrics.MulticlassCohenKappa"
+    hidden: list[Positive] = Field([], description="widths of hidden layers; none by default")
+    dropout: Dropout = 0.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of the probability that is spread evenly over all labels"
+    )
+
+    def build(self, sources: Mapping[str, Source], target: Format | None) -> TaskHead:
+        from mmsdk.builtin.heads.classification import Classification
+
+        assert target is not None
+        width = _only(sources).pooled_width
+        return Classification(
+            width, target.vocabulary, self.hidden, self.dropout, self.label_smoothing, self.metrics
+        )
+
+
+class MultilabelConfig(_CheckedHead):
+    """Predicts any number of labels, each on its own."""
+
+    type: Literal["multilabel"] = "multilabel"
+    scoring: ClassVar[bool] = True
+    target_modality: ClassVar[str | None] = "labels"
+    target_kinds: ClassVar[tuple[str, ...]] = ("labels",)
+    metric_example: ClassVar[str | None] = "torchmetrics.MultilabelAveragePrecision"
+    hidden: list[Positive] = Field([], description="widths of hidden layers; none by default")
+    dropout: Dropout = 0.0
+    threshold: Fraction = Field(0.5, description="probability from which on a label is predicted")
+
+    def build(self, sources: Mapping[str, Source], target: Format | None) -> TaskHead:
+        from mmsdk.builtin.heads.multilabel import Multilabel
+
+        assert target is not None
+        width = _only(sources).pooled_width
+        return Multilabel(width, target.vocabulary, self.hidden, self.dropout, self.threshold, self.metrics)
+
+
+class RegressionConfig(_CheckedHead):
+    """Predicts a number, or several."""
+
+    type: Literal["regression"] = "regression"
+    scoring: ClassVar[bool] = True
+    target_modality: ClassVar[str | None] = "number"
+    target_kinds: ClassVar[tuple[str, ...]] = ("number",)
+    metric_example: ClassVar[str | None] = "torchmetrics.SpearmanCorrCoef"
+    hidden: list[Positive] = Field([], description="widths of hidden layers; none by default")
+    dropout: Dropout = 0.0
+    loss: Literal["mse", "mae", "huber"] = Field(
+        "mse", description="of standardised numbers; huber bends at 1"
+    )
+
+    def build(self, sources: Mapping[str, Source], target: Format | None) -> TaskHead:
+        from mmsdk.builtin.heads.regression import Regression
+
+        assert target is not None
+        width = _only(sources).pooled_width
+        return Regression(width, target.width, self.hidden, self.dropout, self.loss, self.metrics)
+
+
+class TokenClassificationConfig(_CheckedHead):
+    """Predicts one label for each token of a source."""
+
+    type: Literal["token_classification"] = "token_classification"
+    target_modality: ClassVar[str | None] = "label_sequence"
+    target_kinds: ClassVar[tuple[str, ...]] = ("label_sequence",)
+    metric_example: ClassVar[str | None] = "torchmetrics.MulticlassF1Score"
+    hidden: list[Positive] = Field([], description="widths of hidden layers; none by default")
+    dropout: Dropout = 0.0
+
+    def build(self, sources: Mapping[str, Source], target: Format | None) -> TaskHead:
+        from mmsdk.builtin.heads.token_classification import TokenClassification
+
+        assert target is not None
+        width = _only(sources).width
+        return TokenClassification(width, target.vocabulary, self.hidden, self.dropout, self.metrics)
+
+
+class ContrastiveConfig(_CheckedHead):
+    """Pulls the embeddings of one sample's streams together, and those of different samples apart (InfoNCE).
+
+    With a `target`, samples of equal label are not pushed apart, and any of them counts as found.
+    """
+
+    type: Literal["contrastive"] = "contrastive"
+    sources: ClassVar[Literal["one", "several"]] = "several"
+    target_modality: ClassVar[str | None] = "label"
+    target_kinds: ClassVar[tuple[str, ...]] = ("label",)
+    needs_target: ClassVar[bool] = False
+    predicts: ClassVar[bool] = False
+    metric_example: ClassVar[str | None] = None
+    width: Positive = Field(128, description="of the embeddings")
+
+    def build(self, sources: Mapping[str, Source], target: Format | None) -> TaskHead:
+        from mmsdk.builtin.heads.contrastive import Contrastive
+
+        return Contrastive({read: source.pooled_width for read, source in sources.items()}, self.width)
+
+
+HEADS: list[type[HeadConfig]] = [
+    ClassificationConfig,
+    MultilabelConfig,
+    RegressionConfig,
+    TokenClassificationConfig,
+    ContrastiveConfig,
+]

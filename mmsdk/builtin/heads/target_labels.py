@@ -1,0 +1,17 @@
+"""The labels of a target, for heads that predict them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, cast
+
+from mmsdk.interfaces import Modality
+
+
+class _WithClasses(Protocol):
+    classes: Sequence[Any]
+
+
+def labels_of(target: Modality | None) -> Sequence[Any]:
+    """The labels in the order of their ids; a modality that serves as a target of labels has them as `classes`."""
+    return cast(_WithClasses, target).classes

@@ -1,0 +1,1 @@
+"""Layers that built-in encoders and fusions share."""

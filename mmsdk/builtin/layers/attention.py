@@ -1,0 +1,101 @@
+"""Attention and the blocks that are made of it (Vaswani et al., "Attention Is All You Need", 2017)."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmsdk.errors import ConfigError
+
+
+class Attention(nn.Module):
+    """Queries look things up in a context: softmax(Q K^T / sqrt(d)) V, in several heads.
+
+    width: of queries, context and result; a multiple of `heads`.
+    dropout: share of the attention weights that training drops.
+
+    Raises:
+        ConfigError: the heads cannot share the width evenly.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        if width % heads:
+            raise ConfigError(f"{heads} heads cannot share a width of {width} evenly: make it a multiple of {heads}")
+        self.heads, self.dropout = heads, dropout
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, queries: Tensor, context: Tensor, mask: Tensor) -> Tensor:
+        """queries [batch, q, width], context [batch, k, width], mask [batch, k] bool -> [batch, q, width].
+
+        Where a row's mask has no True there is nothing to look up: the result is zeros.
+        """
+        query = self._split(self.query(queries))  # [batch, heads, q, d]
+        key, value = (self._split(part) for part in self.key_value(context).chunk(2, dim=-1))
+        present = mask.any(dim=-1, keepdim=True)  # [batch, 1]
+        # The softmax of an empty set is NaN, so such a row attends to its padding; what it finds is cleared below.
+        seen = (mask | ~present)[:, None, None]  # [batch, 1, 1, k]
+        found = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=seen, dropout_p=self.dropout if self.training else 0.0
+        )
+        joined: Tensor = self.out(found.transpose(1, 2).flatten(2))  # [batch, q, width]
+        return joined.masked_fill(~present[..., None], 0)
+
+    def _split(self, tokens: Tensor) -> Tensor:
+        """[batch, length, width] -> [batch, heads, length, width / heads]."""
+        return tokens.view(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
+
+
+class FeedForward(nn.Sequential):
+    """Two layers over each token: [..., width] -> [..., width]."""
+
+    def __init__(self, width: int, hidden: int, dropout: float) -> None:
+        super().__init__(nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, width))
+
+
+class TransformerBlock(nn.Module):
+    """Self-attention, then two layers over each token, each added to what came in.
+
+    It normalises before each part, not after, which trains without a warm-up (Xiong et al., "On Layer
+    Normalization in the Transformer Architecture", 2020). A norm belongs after the last block.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float = 0.0, feedforward: int | None = None) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = Attention(width, heads, dropout)
+        self.feedforward_norm = nn.LayerNorm(width)
+        self.feedforward = FeedForward(width, feedforward or 4 * width, dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """tokens [batch, length, width], mask [batch, length] bool -> [batch, length, width]."""
+        normed = self.attention_norm(tokens)
+        tokens = tokens + self.dropout(self.attention(normed, normed, mask))
+        changed: Tensor = self.dropout(self.feedforward(self.feedforward_norm(tokens)))
+        return tokens + changed
+
+
+class CrossBlock(nn.Module):
+    """Queries attend to a context, then two layers over each query, each added to what came in.
+
+    A row without any context leaves its queries to the two layers alone.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float = 0.0, feedforward: int | None = None) -> None:
+        super().__init__()
+        self.query_norm = nn.LayerNorm(width)
+        self.context_norm = nn.LayerNorm(width)
+        self.attention = Attention(width, heads, dropout)
+        self.feedforward_norm = nn.LayerNorm(width)
+        self.feedforward = FeedForward(width, feedforward or 4 * width, dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, queries: Tensor, context: Tensor, mask: Tensor) -> Tensor:
+        """queries [batch, q, width], context [batch, k, width], mask [batch, k] bool -> [batch, q, width]."""
+        found = self.attention(self.query_norm(queries), self.context_norm(context), mask)
+        queries = queries + self.dropout(found)
+        changed: Tensor = self.dropout(self.feedforward(self.feedforward_norm(queries)))
+        return queries + changed

@@ -1,0 +1,61 @@
+"""A recurrent network that never reads padding."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from mmsdk.builtin.layers.pooling import clean, masked_mean
+from mmsdk.containers import Encoding
+from mmsdk.errors import ConfigError
+
+
+class Recurrence(nn.Module):
+    """A GRU (Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder", 2014) or an LSTM (Hochreiter
+    and Schmidhuber, "Long Short-Term Memory", 1997) over tokens of the width that it also gives.
+
+    pool: "last" joins the last state of each direction, "mean" averages all states.
+
+    Raises:
+        ConfigError: the width is odd, so that two directions cannot share it.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        cell: Literal["gru", "lstm"] = "gru",
+        layers: int = 1,
+        bidirectional: bool = True,
+        pool: Literal["last", "mean"] = "last",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        directions = 2 if bidirectional else 1
+        if width % directions:
+            raise ConfigError(f"Two directions cannot share a width of {width} evenly: make it even")
+        self.directions, self.pool = directions, pool
+        self.cells = (nn.GRU if cell == "gru" else nn.LSTM)(
+            width,
+            width // directions,
+            layers,
+            batch_first=True,
+            bidirectional=bidirectional,
+            dropout=dropout if layers > 1 else 0.0,  # torch drops between layers only
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Encoding:
+        """tokens [batch, length, width], mask [batch, length] bool, True at the front only -> an `Encoding`."""
+        # Packing wants lengths on the processor, at least 1: a row without any token reads one step of zeros.
+        lengths = mask.sum(dim=1).clamp(min=1).cpu()
+        packed = pack_padded_sequence(self.dropout(tokens), lengths, batch_first=True, enforce_sorted=False)
+        packed_states, last = self.cells(packed)
+        states, _ = pad_packed_sequence(packed_states, batch_first=True, total_length=mask.shape[1])
+        if self.pool == "mean":
+            return clean(states, mask, masked_mean(states, mask))
+        final: Tensor = last[0] if isinstance(last, tuple) else last  # [layers * directions, batch, width / directions]
+        return clean(states, mask, torch.cat(final[-self.directions :].unbind(), dim=1))

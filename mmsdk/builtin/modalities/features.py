@@ -1,0 +1,104 @@
+"""Features: vectors that were computed elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsdk.builtin.modalities.arrays import steps_of
+from mmsdk.builtin.modalities.fitted import fitted
+from mmsdk.builtin.modalities.padding import padded
+from mmsdk.builtin.modalities.standardization import Rows, Standardization
+from mmsdk.containers import Inputs
+from mmsdk.errors import DataError, DecodeError
+from mmsdk.formats import Format
+from mmsdk.interfaces import Modality
+
+Steps = NDArray[np.float32]
+
+
+class Features(Modality):
+    """A vector per sample, or one per step: a single vector is a sequence of one step.
+
+    Kind "sequence": values [n, length, width] float32, mask [n, length] bool. An item: [length, width].
+    """
+
+    fits = True
+    reads_files = True
+
+    def __init__(
+        self,
+        tensor: str | None = None,
+        standardize: bool = True,
+        max_length: int = 512,
+        noise: float = 0.0,
+    ) -> None:
+        self.tensor, self.standardize = tensor, standardize
+        self.max_length, self.noise = max_length, noise
+        self._standard: Standardization | None = None
+
+    def fit(self, values: Iterable[Any]) -> None:
+        """Learn the width from the first value, and the numbers' mean and deviation. Others are passed over.
+
+        Raises:
+            DataError: not one value can be read.
+        """
+        readable = self._readable(values)
+        first = next(readable, None)
+        if first is None:
+            raise DataError(
+                "not one training value can be read as features: a vector of numbers, or a list of them"
+            )
+        width = first.shape[1]
+        if self.standardize:
+            same = (steps for steps in chain([first], readable) if steps.shape[1] == width)
+            self._standard = Standardization.learn(width, same)
+        else:
+            self._standard = Standardization(np.zeros(width), np.ones(width))
+
+    def _readable(self, values: Iterable[Any]) -> Iterator[Rows]:
+        for value in values:
+            try:
+                yield steps_of(value, self.tensor)[: self.max_length]
+            except DecodeError:
+                continue
+
+    @property
+    def standard(self) -> Standardization:
+        return fitted(self._standard, self)
+
+    @property
+    def format(self) -> Format:
+        return Format("sequence", width=len(self.standard.center))
+
+    def state(self) -> dict[str, Any]:
+        return self.standard.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._standard = Standardization.restored(state)
+
+    def prepare(self, value: Any) -> Steps:
+        steps, width = steps_of(value, self.tensor), len(self.standard.center)
+        if steps.shape[1] != width:
+            raise DecodeError(f"expected {width} features per step, as in training, got {steps.shape[1]}")
+        return self.standard.apply(steps[: self.max_length])
+
+    def blank(self) -> Steps:
+        return np.zeros((1, len(self.standard.center)), dtype=np.float32)
+
+    def augment(self, item: Steps, rng: np.random.Generator) -> Steps:
+        """Noise on each number."""
+        if not self.noise:
+            return item
+        return item + np.float32(self.noise) * rng.standard_normal(item.shape, dtype=np.float32)
+
+    def length(self, item: Steps) -> int:
+        return len(item)
+
+    def collate(self, items: Sequence[Steps]) -> Inputs:
+        values, mask = padded(items)
+        return {"values": values, "mask": mask}

@@ -1,0 +1,31 @@
+"""The core's own components, through the same four hooks as anybody's."""
+
+from __future__ import annotations
+
+from mmsdk.builtin.declarations.encoders import ENCODERS
+from mmsdk.builtin.declarations.fusions import FUSIONS
+from mmsdk.builtin.declarations.heads import HEADS
+from mmsdk.builtin.declarations.modalities import MODALITIES
+from mmsdk.builtin.declarations.targets import TARGETS
+from mmsdk.config import EncoderConfig, FusionConfig, HeadConfig, ModalityConfig
+from mmsdk.hookspecs import hookimpl
+
+
+@hookimpl
+def mmsdk_modalities() -> list[type[ModalityConfig]]:
+    return [*MODALITIES, *TARGETS]
+
+
+@hookimpl
+def mmsdk_encoders() -> list[type[EncoderConfig]]:
+    return ENCODERS
+
+
+@hookimpl
+def mmsdk_fusions() -> list[type[FusionConfig]]:
+    return FUSIONS
+
+
+@hookimpl
+def mmsdk_heads() -> list[type[HeadConfig]]:
+    return HEADS

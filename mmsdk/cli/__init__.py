@@ -1,0 +1,55 @@
+"""The command line: one short module per command; what is heavy is imported when a command runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import typer
+from typer.core import TyperGroup
+
+from mmsdk.cli import data, evaluate, plugins, predict, quickstart, schema, train, validate
+from mmsdk.cli.foreign import foreign_command, foreign_names
+from mmsdk.errors import MmsdkError
+
+
+class Commands(TyperGroup):
+    """Our commands, and those of plugins (listed from metadata, imported when called)."""
+
+    def list_commands(self, ctx):  # type: ignore[no-untyped-def]
+        own = super().list_commands(ctx)
+        return [*own, *(name for name in foreign_names() if name not in own)]
+
+    def get_command(self, ctx, cmd_name):  # type: ignore[no-untyped-def]
+        return super().get_command(ctx, cmd_name) or foreign_command(cmd_name)
+
+
+app = typer.Typer(
+    cls=Commands,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="Multimodal fusion from plugins: declare a pipeline in a config, train it, use it.",
+)
+for module in (quickstart, validate, schema, data, plugins, train, evaluate, predict):
+    app.command(module.__name__.rpartition(".")[2])(module.command)
+
+
+def main() -> None:
+    """Run the command line. An error that mmsdk raises on purpose is a message and exit code 1, never a traceback."""
+    # Threads that wait must sleep: on shared cores spinning ones make small products tens of times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        app()
+    except MmsdkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        if "--json" in sys.argv:
+            print(json.dumps({"error": str(error)}))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("\nStopped. A training run goes on from its last checkpoint with --resume.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has gone, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

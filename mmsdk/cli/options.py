@@ -1,0 +1,32 @@
+"""Options that several commands take, and how a command answers."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, last, on stdout.")]
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A pipeline in YAML.", show_default=False)]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run's folder, or a saved pipeline.", show_default=False)
+]
+Overrides = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the config.")]
+
+
+def answer(result: dict[str, Any], as_json: bool, text: str = "") -> None:
+    """The result for a program, or text for a person; by one process only."""
+    if os.environ.get("RANK", "0") != "0":
+        return
+    print(json.dumps(result, ensure_ascii=False) if as_json else text)
+
+
+def metrics_table(metrics: dict[str, float]) -> str:
+    """`split/head/metric` figures, one a line, aligned."""
+    width = max((len(name) for name in metrics), default=0)
+    return (
+        "\n".join(f"{name:<{width}}  {value:.4f}" for name, value in metrics.items()) or "no metrics: no held-out split"
+    )

@@ -1,0 +1,88 @@
+"""mmsdk predict RUN"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mmsdk.cli.options import Json, RunFolder, answer
+
+
+def command(
+    run: RunFolder,
+    values: Annotated[
+        list[str], typer.Argument(metavar="[COLUMN=VALUE]...", help="One sample.", show_default=False)
+    ] = [],  # noqa: B006
+    input: Annotated[Path | None, typer.Option(help="Samples, a .jsonl or .csv file.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Results, a .jsonl file; by default on stdout.")] = None,
+    json: Json = False,
+) -> None:
+    """Predict samples with any subset of the streams; the results keep the samples' ids."""
+    from json import dumps
+
+    from mmsdk.errors import ConfigError, DataError
+    from mmsdk.pipeline import Pipeline
+    from mmsdk.prediction import predict
+    from mmsdk.samples import read_rows
+
+    if bool(values) == (input is not None):
+        raise ConfigError("Give one sample as COLUMN=VALUE ..., or a file of samples with --input FILE.jsonl")
+    pipeline = Pipeline.load(run)
+    samples: Iterator[Any] = read_rows(input) if input is not None else iter([_sample(pipeline, values)])
+    to_stdout = output is None and not json
+    errors = count = 0
+    results = []
+    try:
+        file = output.open("w", encoding="utf-8") if output is not None else None
+    except OSError as error:
+        raise DataError(f"{output}: cannot be written: {error}") from None
+    for result in predict(pipeline, samples):
+        count, errors = count + 1, errors + (result.error is not None)
+        if result.error is not None:
+            print(f"error: {result.id}: {result.error}", file=sys.stderr)
+        line = dumps(result.as_dict(), ensure_ascii=False)
+        if file is not None:
+            file.write(line + "\n")
+        elif to_stdout:
+            print(line)
+        else:
+            results.append(result.as_dict())
+    if file is not None:
+        file.close()
+    if not to_stdout:
+        where = {"output": str(output)} if output is not None else {"results": results}
+        answer(
+            {"samples": count, "errors": errors, **where},
+            json,
+            f"{count} results in {output}, {errors} errors",
+        )
+    if errors:
+        raise typer.Exit(1)
+
+
+def _sample(pipeline: Any, values: list[str]) -> dict[str, Any]:
+    """COLUMN=VALUE texts as a sample; what is no text or path is read as JSON where it is JSON."""
+    from json import loads
+
+    from mmsdk.errors import ConfigError, did_you_mean, listed
+
+    known: dict[str, Any] = {}
+    for port in pipeline.modalities.stream_ports:
+        for column in [port.column] if isinstance(port.column, str) else port.column:
+            known[column] = port.modality
+    sample: dict[str, Any] = {}
+    for text in values:
+        column, equals, value = text.partition("=")
+        if not equals or column not in known:
+            hint = did_you_mean(column, list(known)) or f" Columns: {listed(known)}."
+            raise ConfigError(f"'{text}': expected COLUMN=VALUE with a column that the pipeline reads.{hint}")
+        sample[column] = value
+        if (not known[column].reads_files and known[column].format.kind != "tokens") or value[:1] in ("[", "{"):
+            with suppress(ValueError):
+                sample[column] = loads(value)
+    return sample

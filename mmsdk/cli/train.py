@@ -1,0 +1,36 @@
+"""mmsdk train CONFIG"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmsdk.cli.options import Config, Json, Overrides, answer, metrics_table
+
+
+def command(
+    config: Config,
+    out: Annotated[Path | None, typer.Option(help="The run's folder.", show_default="runs/<config>")] = None,
+    overrides: Overrides = [],  # noqa: B006 - typer reads it
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is there.")] = False,
+    json: Json = False,
+) -> None:
+    """Train a pipeline from a config, and save it."""
+    from mmsdk.config_file import load_config
+
+    load_config(config, overrides)  # a mistake in the config is told before torch is imported
+    from mmsdk.training import train
+
+    trained = train(config, out=out, resume=resume, overrides=overrides)
+    result = {
+        "run": str(trained.run),
+        "metrics": trained.metrics,
+        "seconds": trained.seconds,
+        "samples_per_second": trained.samples_per_second,
+    }
+    text = (
+        f"{metrics_table(trained.metrics)}\n\nrun: {trained.run}\nuse it: mmsdk predict {trained.run} COLUMN=VALUE ..."
+    )
+    answer(result, json, text)

@@ -1,0 +1,130 @@
+"""A batch: only present values travel, each distinct one once, with an index that says which sample uses which."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmsdk.containers import Batch, Inputs
+from mmsdk.errors import DecodeError
+from mmsdk.interfaces import Modality
+from mmsdk.modalities import Port
+from mmsdk.samples import Row
+
+MEMORY_BYTES = 512 * 2**20
+Items = dict[str, tuple[Any, Any]]  # by port: what tells equal values apart, and the item
+
+
+class Collated(NamedTuple):
+    """A batch, and by place what could not be read on the way; such samples take no part in the batch."""
+
+    batch: Batch
+    bad: dict[int, DecodeError]
+
+
+class Collator:
+    """Turns rows into a batch. A plain object: it goes to worker processes, the model must not.
+
+    targets: the heads whose targets are read; each has an entry in the batch even where no row has the value, so
+    that every process computes the same losses in the same order.
+    """
+
+    def __init__(self, streams: Sequence[Port], targets: Sequence[Port], *, seed: int | None = None) -> None:
+        self.streams, self.targets, self.seed = streams, targets, seed
+        self._memory: dict[tuple[str, Any], Any] = {}
+        self._room = MEMORY_BYTES
+
+    def __call__(self, rows: Sequence[Row | None], epoch: int = 0) -> Collated:
+        """None stands for a place that is only filled up. `epoch` varies the augmentation."""
+        bad: dict[int, DecodeError] = {}
+        streams: list[Items] = []
+        targets: list[Items] = []
+        for place, row in enumerate(rows):
+            try:
+                read = self._read(self.streams, row, epoch), self._read(self.targets, row, None)
+            except DecodeError as error:
+                bad[place] = error
+                read = {}, {}
+            streams.append(read[0])
+            targets.append(read[1])
+        ids = [row.id if row is not None else "" for row in rows]
+        return Collated(Batch(ids, *_stacked(self.streams, streams), *_stacked(self.targets, targets)), bad)
+
+    def _read(self, ports: Sequence[Port], row: Row | None, epoch: int | None) -> Items:
+        """The item of each port that has a value in the row, augmented where there is an epoch."""
+        items: Items = {}
+        for port in ports if row is not None else ():
+            assert row is not None
+            value = port.raw(row)
+            if value is None:
+                continue
+            item = self._prepared(port, row, value)
+            if self.seed is not None and epoch is not None and augments(port.modality):
+                item = port.modality.augment(item, _random(self.seed, epoch, port, row))
+            items[port.name] = (_identity(value), item)
+        return items
+
+    def _prepared(self, port: Port, row: Row, value: Any) -> Any:
+        """An item, from memory where it was made before: values that are told apart by what they are, not where."""
+        if not isinstance(value, str | Path):
+            return port.prepare(row, value)
+        key = (port.name, value)
+        if key not in self._memory:
+            item = port.prepare(row, value)
+            size = _size(item)
+            if size > self._room:
+                return item
+            self._room -= size
+            self._memory[key] = item
+        return self._memory[key]
+
+
+def augments(modality: Modality) -> bool:
+    """Whether a modality has an `augment` of its own."""
+    return type(modality).augment is not Modality.augment
+
+
+def _stacked(ports: Sequence[Port], rows: Sequence[Items]) -> tuple[dict[str, Inputs], dict[str, Tensor]]:
+    """Per port: the inputs of its distinct values (a blank where there is none), and each row's place among them."""
+    inputs, index = {}, {}
+    for port in ports:
+        places: dict[Any, int] = {}
+        distinct: list[Any] = []
+        own = []
+        for items in rows:
+            if port.name not in items:
+                own.append(-1)
+                continue
+            identity, item = items[port.name]
+            if identity not in places:
+                places[identity] = len(distinct)
+                distinct.append(item)
+            own.append(places[identity])
+        inputs[port.name] = port.modality.collate(distinct or [port.modality.blank()])
+        index[port.name] = torch.tensor(own, dtype=torch.int64)
+    return inputs, index
+
+
+def _identity(value: Any) -> Any:
+    """What tells values apart: what they are where that is cheap to compare, else which object they are."""
+    return value if isinstance(value, str | Path | bytes | int | float) else id(value)
+
+
+def _random(seed: int, epoch: int, port: Port, row: Row) -> np.random.Generator:
+    """Rows that share a value share its augmentation, wherever the data lies and however many workers there are."""
+    raw = row.value(port.column)
+    text = f"{seed} {epoch} {port.name} {raw if isinstance(raw, str | int | float) else row.id}"
+    return np.random.default_rng(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()))
+
+
+def _size(item: Any) -> int:
+    """Roughly how many bytes an item takes."""
+    if isinstance(item, np.ndarray | Tensor):
+        return int(item.nbytes)
+    return sum(_size(part) for part in item) if isinstance(item, tuple | list) else 64

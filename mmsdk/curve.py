@@ -1,0 +1,33 @@
+"""The training curve of a run, as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+
+def draw_curve(entries: Sequence[Mapping[str, Any]], path: Path) -> bool:
+    """Losses and valid metrics over the epochs of all stages, from a run's log; False where matplotlib is missing."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    epochs = [entry for entry in entries if entry["event"] == "epoch"]
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, key, title in zip(figure.subplots(1, 2), ("losses", "metrics"), ("training loss", "valid"), strict=True):
+        names = dict.fromkeys(name for entry in epochs for name in entry[key])
+        for name in names:
+            points = [(number, entry[key][name]) for number, entry in enumerate(epochs, start=1) if name in entry[key]]
+            axes.plot(*zip(*points, strict=True), marker=".", label=name)
+        for number, (before, after) in enumerate(pairwise(epochs), start=1):
+            if before["stage"] != after["stage"]:
+                axes.axvline(number + 0.5, color="grey", linewidth=0.8)
+        axes.set(title=title, xlabel="epoch")
+        if names:
+            axes.legend(fontsize="x-small")
+    figure.savefig(path, dpi=120)
+    return True

@@ -1,0 +1,92 @@
+"""Every error that a user can cause, and the sentences that more than one place says.
+
+An error names the place, the bad value, what would be right, and what to type.
+Standard library only: each other module may import this one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class MmsdkError(Exception):
+    """Base of all errors that mmsdk raises on purpose. The command line prints it without a traceback."""
+
+
+class ConfigError(MmsdkError):
+    """A pipeline config that cannot be read, validated or wired together."""
+
+
+class UnknownComponentError(ConfigError):
+    """A config names a component that no installed plugin provides."""
+
+
+class PluginError(MmsdkError):
+    """A plugin that is missing, broken, for another API version, or in conflict with another one."""
+
+
+class DataError(MmsdkError):
+    """A data file or a table of samples that cannot be used."""
+
+
+class DecodeError(DataError):
+    """One value that cannot be read. `sample` is filled in by whoever knows the sample's id."""
+
+    def __init__(self, reason: str, *, sample: str | None = None, stream: str | None = None) -> None:
+        self.reason, self.sample, self.stream = reason, sample, stream
+        where = f"sample '{sample}': " if sample is not None else ""
+        where += f"'{stream}': " if stream is not None else ""
+        super().__init__(where + reason)
+
+    def at(self, sample: str, stream: str) -> DecodeError:
+        """The same error, with the sample and the stream that it happened in."""
+        return DecodeError(self.reason, sample=sample, stream=stream)
+
+
+class CheckpointError(MmsdkError):
+    """A checkpoint or a saved pipeline that is missing, damaged, or belongs to something else."""
+
+
+class TrainingError(MmsdkError):
+    """Training that cannot go on: a loss or a gradient that is not finite, nothing to train on, ..."""
+
+
+# Packages that provide components under a prefix. Only these are ever suggested for installation:
+# a name that a config or a saved folder brought along is never turned into a command to type.
+KNOWN_PLUGINS = {
+    "diffusion": "mmsdk-diffusion",
+    "fusion": "mmsdk-fusion",
+    "retrieval": "mmsdk-retrieval",
+    "serve": "mmsdk-serve",
+    "speech": "mmsdk-speech",
+    "transformers": "mmsdk-transformers",
+    "video": "mmsdk-video",
+}
+
+
+def listed(names: Iterable[object], empty: str = "none") -> str:
+    """`'a', 'b'`, or `empty` where there is nothing to list."""
+    return ", ".join(f"'{name}'" for name in names) or empty
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """`" Did you mean 'transformer'?"`, or the empty string when nothing known is near."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def unknown_component(kind: str, name: str, known: Sequence[str], reason: str | None = None) -> str:
+    """What to say about a component that is not there, in the order of what helps most."""
+    if reason is not None:
+        return f"{kind} '{name}' cannot be used: {reason}"
+    prefix, dot, _ = name.partition(".")
+    if dot and prefix in KNOWN_PLUGINS:
+        return f"Unknown {kind} '{name}'. It is provided by another package: pip install {KNOWN_PLUGINS[prefix]}"
+    hint = did_you_mean(name, known)
+    if dot and not hint:
+        return (
+            f"Unknown {kind} '{name}': no installed plugin has the prefix '{prefix}'. "
+            "Install the package that brings it; `mmsdk plugins` lists what is installed."
+        )
+    return f"Unknown {kind} '{name}'.{hint or f' Known: {listed(known)}.'}"

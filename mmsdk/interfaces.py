@@ -1,0 +1,200 @@
+"""The four interfaces: Modality, Encoder, FusionStrategy, TaskHead. Implementations; their configs are in `config`.
+
+A raw value becomes tensors in a Modality, tokens in an Encoder, one Encoding in a FusionStrategy,
+and a loss and predictions in a TaskHead.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmsdk.containers import Encoding, Fused, HeadOutput, Inputs, Step
+from mmsdk.formats import Format
+
+
+class Modality(ABC):
+    """Turns raw values into tensors, and tensors back into values. Of a stream, and of a target.
+
+    A modality never sees None: an absent value is the pipeline's business.
+    """
+
+    fits: ClassVar[bool] = False
+    """Whether `fit` has to see training values before anything else works."""
+    reads_files: ClassVar[bool] = False
+    """Whether a string is the path of a file; it then arrives as a Path, resolved against the data file's folder."""
+
+    def fit(self, values: Iterable[Any]) -> None:  # noqa: B027
+        """Learn what this modality needs (a vocabulary, means) in one pass over raw training values."""
+
+    def state(self) -> dict[str, Any]:
+        """What `fit` learned: JSON values and tensors. It is saved with the pipeline."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:  # noqa: B027
+        """Take back what `state` gave."""
+
+    @property
+    @abstractmethod
+    def format(self) -> Format:
+        """What this modality gives; asked for after `fit` or `restore`."""
+
+    @abstractmethod
+    def prepare(self, value: Any) -> Any:
+        """Decode one raw value into an item. Pure, so that items can be cached and made in worker processes.
+
+        Raises:
+            DecodeError: the value cannot be read; the message says why and what would be right.
+        """
+
+    @abstractmethod
+    def blank(self) -> Any:
+        """An item that stands in where a whole batch has no value."""
+
+    def augment(self, item: Any, rng: np.random.Generator) -> Any:
+        """A random variant of an item, for training. `item` itself stays as it is."""
+        return item
+
+    def length(self, item: Any) -> int:
+        """How long the item is, for batches of similar lengths."""
+        return 1
+
+    @abstractmethod
+    def collate(self, items: Sequence[Any]) -> Inputs:
+        """Stack items into tensors, batch first, with "mask" [n, length] bool where the kind has a length."""
+
+    def decode(self, tensors: Inputs) -> list[Any]:
+        """Tensors back into values a person reads; needed of modalities that serve as targets."""
+        raise NotImplementedError(f"{type(self).__name__} does not decode")
+
+
+class Encoder(nn.Module, ABC):
+    """Encodes a modality's tensors.
+
+    width: of the tokens. pooled_width: of the pooled vector.
+    blocks: the layers in order of depth, for layer-wise rates, activation checkpointing and sharding.
+    """
+
+    width: int
+    pooled_width: int
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        return ()
+
+    @abstractmethod
+    def forward(self, inputs: Inputs) -> Encoding:
+        """inputs [n, ...] -> tokens [n, length, width], mask [n, length], pooled [n, pooled_width]."""
+
+    def initialize(self) -> None:
+        """Load pre-trained weights. Called for a fresh run, never when a saved pipeline is loaded."""
+
+
+class FusionStrategy(nn.Module):
+    """Either a `FeatureFusion` or a `DecisionFusion`."""
+
+
+class FeatureFusion(FusionStrategy, ABC):
+    """Joins the encodings of all streams, given in the order of the config, into one encoding."""
+
+    width: int
+    pooled_width: int
+
+    @abstractmethod
+    def forward(self, encodings: Mapping[str, Encoding]) -> Fused:
+        """Every stream is in the mapping; a row whose mask is False is absent, its tensors are zeros."""
+
+
+class DecisionFusion(FusionStrategy, ABC):
+    """Joins the scores of several sources; gives the same space back (log-probabilities, log-odds, values)."""
+
+    @abstractmethod
+    def forward(self, scores: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+        """scores [batch, ...] and present [batch] bool of each source -> [batch, ...]."""
+
+    def fit(self, scores: Mapping[str, Tensor], target: Inputs, present: Mapping[str, Tensor]) -> None:
+        """Learn from held-out scores; for rules that have something to learn."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a head says of one sample.
+
+    value: the label, labels, number, ...
+    confidence: of `value`, in 0..1, where the head knows it.
+    scores: per label, in 0..1, where there are labels.
+    """
+
+    value: Any
+    confidence: float | None = None
+    scores: Mapping[str, float] | None = None
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """A figure over many batches. `larger_is_better` tells which way is up."""
+
+    larger_is_better: bool
+
+    def update(self, output: HeadOutput, target: Inputs | None) -> None:
+        """Take in one batch, on the processor."""
+
+    def merge(self, other: Any) -> None:
+        """Take in what another process has seen."""
+
+    def compute(self) -> float:
+        """The figure; NaN where nothing was seen."""
+
+
+class TaskHead(nn.Module, ABC):
+    """Computes a task's loss, inside the module that the training wraps, and turns scores into predictions."""
+
+    def view(self, inputs: Mapping[str, Any], generator: torch.Generator | None) -> Mapping[str, Any]:
+        """The inputs as this head wants them, such as with masked tokens. Only changed streams are encoded again."""
+        return inputs
+
+    @abstractmethod
+    def forward(self, reads: Mapping[str, Encoding], target: Inputs | None, step: Step) -> HeadOutput:
+        """reads: per source, [batch, ...]; target: [batch, ...] with "present" [batch] bool, None where unknown."""
+
+    def decode(self, output: HeadOutput, target: Modality | None) -> list[Prediction]:
+        """One prediction per row of the output."""
+        raise NotImplementedError(f"{type(self).__name__} makes no predictions")
+
+    def metrics(self) -> Mapping[str, Metric]:
+        """Fresh metrics by name; the first one is the main one."""
+        return {}
+
+
+class ScoringHead(TaskHead):
+    """A head that reads one source: scores, and a loss of scores. Such heads can be combined by a decision rule.
+
+    space: what its scores are. A decision rule is told by the `format.kind` of its sources, and gives the same back.
+    """
+
+    space: ClassVar[Literal["log_probabilities", "log_odds", "values"]]
+
+    @abstractmethod
+    def score(self, encoding: Encoding) -> Tensor:
+        """[batch, ...] log-probabilities, log-odds per label, or values."""
+
+    @abstractmethod
+    def loss(self, scores: Tensor, target: Inputs, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """The sum of the losses over rows where `counts` [batch] is True, and how many units that is."""
+
+    def forward(self, reads: Mapping[str, Encoding], target: Inputs | None, step: Step) -> HeadOutput:
+        (encoding,) = reads.values()
+        return self.judged(self.score(encoding), encoding.present, target)
+
+    def judged(self, scores: Tensor, present: Tensor, target: Inputs | None) -> HeadOutput:
+        """Scores as a `HeadOutput`, with the loss where there is a target."""
+        if target is None:
+            return HeadOutput(scores=scores, present=present)
+        loss, count = self.loss(scores, target, present & target["present"])
+        return HeadOutput(loss=loss, count=count, scores=scores, present=present)

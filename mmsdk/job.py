@@ -1,0 +1,219 @@
+"""What a training run needs before its first step: data, fitted modalities, the pipeline, and where it stands."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmsdk.checkpoint import Checkpoints, Position
+from mmsdk.collate import Collated, Collator
+from mmsdk.config import DataConfig, PipelineConfig, StageConfig
+from mmsdk.errors import ConfigError, DataError, listed
+from mmsdk.folders import load_tree, save_tree, write_folder
+from mmsdk.modalities import Modalities
+from mmsdk.pipeline import Pipeline
+from mmsdk.run import BadSamples, Run
+from mmsdk.samples import InMemory, Row, digest, load_splits, splits_in_memory
+from mmsdk.sampling import FILLER, batches, share, shuffled
+from mmsdk.threads import choose_threads
+
+
+@dataclass
+class StagePlan:
+    """One stage with its data and heads; what the config leaves open is filled in."""
+
+    number: int
+    config: StageConfig
+    splits: dict[str, list[Row]]
+    data: DataConfig | None
+    weights: dict[str, float]
+    epochs: int
+    batch_size: int
+    absent: int = 0
+    """Training rows without any stream; they are left out."""
+    train: list[Row] = field(default_factory=list)
+
+    @property
+    def train_split(self) -> str:
+        return self.data.train_split if self.data is not None else "train"
+
+    @property
+    def valid(self) -> list[Row]:
+        return self.splits.get(self.data.valid_split if self.data is not None else "valid", [])
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.train) // self.batch_size)
+
+
+def plan_stages(config: PipelineConfig, data: InMemory | None, modalities: Modalities) -> list[StagePlan]:
+    """The stages with their rows; a data file that several stages use is read once.
+
+    Raises:
+        DataError: no data, or nothing to train on.
+    """
+    read: list[tuple[DataConfig | None, dict[str, list[Row]]]] = []
+    plans = []
+    for number, stage in enumerate(config.steps()):
+        source = stage.data or config.data
+        known = [splits for other, splits in read if other == source]
+        if known:
+            splits = known[0]
+        elif stage.data is None and data is not None:
+            splits = splits_in_memory(data, config.data)
+        elif source is not None:
+            splits = load_splits(source)
+        else:
+            raise DataError("There is no data to train on: add 'data: {path: FILE}' to the config, or give data=...")
+        if not known:
+            read.append((source, splits))
+        plan = StagePlan(
+            number,
+            stage,
+            splits,
+            source,
+            dict(stage.heads or dict.fromkeys(config.heads, 1.0)),
+            stage.epochs or config.training.epochs,
+            stage.batch_size or config.training.batch_size,
+        )
+        rows = splits.get(plan.train_split, [])
+        plan.train = [row for row in rows if any(port.raw(row) is not None for port in modalities.stream_ports)]
+        plan.absent = len(rows) - len(plan.train)
+        if not plan.train:
+            where = f"stage '{stage.name}'" if config.stages else "training"
+            found = f"'{plan.train_split}' has only rows without any stream" if rows else f"there are {listed(splits)}"
+            raise DataError(
+                f"There is nothing to train on for {where}: no usable rows in split '{plan.train_split}' ({found})"
+            )
+        plans.append(plan)
+    return plans
+
+
+@dataclass
+class Job:
+    """Everything that the loop works with."""
+
+    config: PipelineConfig
+    run: Run
+    stages: list[StagePlan]
+    pipeline: Pipeline
+    checkpoints: Checkpoints
+    position: Position
+    checkpoint: Path | None
+    bad: BadSamples
+    rank: int
+    processes: int
+
+    def batches(self, plan: StagePlan, start: int) -> Iterator[tuple[int, list[Collated]]]:
+        """(step, parts) from step `start` of a stage to its end; a part is one forward pass of this process."""
+        training = self.config.training
+        heads = [port for port in self.pipeline.modalities.target_ports if port.name in plan.weights]
+        collator = Collator(self.pipeline.modalities.stream_ports, heads, seed=training.seed)
+        groups = _groups(self.pipeline, plan.train, training.group)
+        for epoch in range(start // plan.steps_per_epoch, plan.epochs):
+            order = shuffled(len(plan.train), training.seed, plan.number, epoch, groups)
+            first = epoch * plan.steps_per_epoch
+            whole = batches(order, plan.batch_size)[max(0, start - first) :]
+            shares = [part for one in whole for part in share(one, self.rank, self.processes, training.accumulation)]
+            collated = _loaded(collator, plan.train, shares, epoch, training.workers)
+            for index in range(len(whole)):
+                step = max(first, start) + index
+                yield step, [next(collated) for _ in range(training.accumulation)]
+
+
+def _groups(pipeline: Pipeline, rows: Sequence[Row], stream: str | None) -> list[Any] | None:
+    if stream is None:
+        return None
+    port = next(port for port in pipeline.modalities.stream_ports if port.name == stream)
+    values = [port.raw(row) for row in rows]
+    return [value if isinstance(value, str | Path | int | float | None) else id(value) for value in values]
+
+
+class _Shares(torch.utils.data.Dataset[Collated]):
+    """One epoch's batches of this process, for worker processes to prepare."""
+
+    def __init__(self, collator: Collator, rows: Sequence[Row], shares: Sequence[Sequence[int]], epoch: int) -> None:
+        self.collator, self.rows, self.shares, self.epoch = collator, rows, shares, epoch
+
+    def __len__(self) -> int:
+        return len(self.shares)
+
+    def __getitem__(self, number: int) -> Collated:
+        return self.collator([self.rows[p] if p != FILLER else None for p in self.shares[number]], self.epoch)
+
+
+def _loaded(
+    collator: Collator, rows: Sequence[Row], shares: Sequence[Sequence[int]], epoch: int, workers: int
+) -> Iterator[Collated]:
+    batches_ = _Shares(collator, rows, shares, epoch)
+    if workers == 0:
+        return (batches_[number] for number in range(len(batches_)))
+    return iter(torch.utils.data.DataLoader(batches_, batch_size=None, num_workers=workers))
+
+
+def open_job(
+    config: PipelineConfig,
+    data: InMemory | None,
+    run: Run,
+    *,
+    resume: bool,
+    rank: int,
+    processes: int,
+    wait: Any,
+) -> Job:
+    """Read the data, fit or restore the modalities, build the pipeline, and find where the run stands.
+
+    wait: a barrier over all processes; the first process writes, the others read what it wrote.
+
+    Raises:
+        ConfigError, DataError, CheckpointError: see the parts.
+    """
+    started = run.started
+    if started and not resume:
+        raise ConfigError(f"{run.folder} holds a run already: add --resume to go on with it, or choose another --out")
+    modalities = Modalities(config)
+    stages = plan_stages(config, data, modalities)
+    fingerprint = digest({f"{plan.number} {name}": rows for plan in stages for name, rows in plan.splits.items()})
+    checkpoints = Checkpoints(run.checkpoints, config.training.checkpoint.keep)
+    if rank == 0:
+        checkpoints.sweep()
+    wait()  # all have looked at the folder before the first one writes
+    if started:
+        facts = run.require_same(config, fingerprint)
+        choose_threads(config.training.threads or facts["threads"])
+        if facts["processes"] != processes and rank == 0:
+            print(
+                f"{run.folder}: began with {facts['processes']} processes, goes on with {processes}: "
+                "the order of samples stays, dropout differs",
+                file=sys.stderr,
+            )
+    elif rank == 0:
+        threads = choose_threads(config.training.threads)
+        run.begin(config, {"data": fingerprint, "processes": processes, "threads": threads})
+    if rank == 0 and not run.modalities.exists():
+        distinct = {id(plan.train): plan.train for plan in stages}
+        modalities.fit(lambda: (row for rows in distinct.values() for row in rows))
+        write_folder(run.modalities, lambda aside: save_tree(modalities.state(), aside / "modalities"))
+    wait()
+    if rank != 0 and not started:
+        choose_threads(run.facts()["threads"])
+    modalities.restore(load_tree(run.modalities / "modalities"))
+    torch.manual_seed(config.training.seed)
+    pipeline = Pipeline(config, modalities)
+    newest = checkpoints.newest() if started else None
+    position = Position()
+    if newest is not None:
+        checkpoints.load_weights(pipeline, newest)
+        position = checkpoints.position(newest)
+    else:
+        pipeline.initialize()
+    if rank == 0:
+        run.rewind(position.log_bytes)
+    rows = sum(len(plan.train) for plan in stages)
+    bad = BadSamples(run, config.training.on_error, rows)
+    return Job(config, run, stages, pipeline, checkpoints, position, newest, bad, rank, processes)

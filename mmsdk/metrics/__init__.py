@@ -1,0 +1,32 @@
+"""The metrics of the built-in heads, and those of torchmetrics. Each follows the protocol `Metric`."""
+
+from mmsdk.metrics.labels import (
+    Accuracy,
+    BalancedAccuracy,
+    CalibrationError,
+    LogLoss,
+    MacroF1,
+    MicroF1,
+    SubsetAccuracy,
+)
+from mmsdk.metrics.numbers import R2, MeanAbsoluteError, Pearson, RootMeanSquaredError
+from mmsdk.metrics.ranks import MeanReciprocalRank, Recall
+from mmsdk.metrics.torchmetrics import TorchMetric, extra_metrics
+
+__all__ = [
+    "R2",
+    "Accuracy",
+    "BalancedAccuracy",
+    "CalibrationError",
+    "LogLoss",
+    "MacroF1",
+    "MeanAbsoluteError",
+    "MeanReciprocalRank",
+    "MicroF1",
+    "Pearson",
+    "Recall",
+    "RootMeanSquaredError",
+    "SubsetAccuracy",
+    "TorchMetric",
+    "extra_metrics",
+]

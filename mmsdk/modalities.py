@@ -1,0 +1,108 @@
+"""All modalities of a pipeline: one per stream (or shared), one per head with a target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmsdk.config import PipelineConfig
+from mmsdk.errors import DataError, DecodeError, MmsdkError
+from mmsdk.interfaces import Modality
+from mmsdk.samples import Row
+
+
+class Port(NamedTuple):
+    """Where a stream or a target stands in a sample, and the modality that reads it."""
+
+    name: str
+    column: str | Sequence[str]
+    modality: Modality
+
+    def raw(self, row: Row) -> Any:
+        """The raw value in a row, with a path resolved; None where it is missing."""
+        value = row.value(self.column)
+        if isinstance(value, str) and self.modality.reads_files:
+            return row.folder / value if row.folder is not None else Path(value)
+        return value
+
+    def prepare(self, row: Row, value: Any) -> Any:
+        """The item of a raw value; an error names the sample and the column."""
+        try:
+            return self.modality.prepare(value)
+        except DecodeError as error:
+            raise error.at(row.id, self.name) from None
+
+
+class Modalities:
+    """The modalities of streams and of heads' targets, by name."""
+
+    def __init__(self, config: PipelineConfig) -> None:
+        built = {name: stream.modality.build() for name, stream in config.streams.items() if stream.modality}
+        self.streams: dict[str, Modality] = {name: built[config.owner_of(name)] for name in config.streams}
+        targets = {name: head.target_config() for name, head in config.heads.items()}
+        self.targets: dict[str, Modality] = {name: found.build() for name, found in targets.items() if found}
+        self.stream_ports = [Port(name, config.column_of(name), each) for name, each in self.streams.items()]
+        columns = {name: config.heads[name].target_column() for name in self.targets}
+        self.target_ports = [Port(name, columns[name] or name, each) for name, each in self.targets.items()]
+
+    def fit(self, rows: Callable[[], Iterable[Row]]) -> Modalities:
+        """Fit each modality once, over the training values of every stream that uses it.
+
+        Raises:
+            DataError: a stream or a target has no value in any training row.
+        """
+        for modality in _distinct([*self.streams.values(), *self.targets.values()]):
+            ports = [port for port in [*self.stream_ports, *self.target_ports] if port.modality is modality]
+            values = _Values(rows(), ports)
+            names = " and ".join(f"'{port.column}'" for port in ports)
+            if modality.fits:
+                try:
+                    modality.fit(values)
+                except DecodeError as error:
+                    raise error.at(values.row, ports[0].name) from None
+                except MmsdkError as error:
+                    raise type(error)(f"column {names}: {error}") from None
+            if modality.fits and not values.count:
+                raise DataError(
+                    f"No training row has a value in column {names}, which '{ports[0].name}' reads: "
+                    "check the column's name, and the split that is trained on"
+                )
+        return self
+
+    def state(self) -> dict[str, Any]:
+        """What was fitted: JSON values and tensors."""
+        owners = {id(modality): name for name, modality in reversed(self.streams.items())}
+        streams = {owners[id(modality)]: modality.state() for modality in _distinct(self.streams.values())}
+        return {
+            "streams": streams,
+            "targets": {name: modality.state() for name, modality in self.targets.items()},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> Modalities:
+        for name, own in state["streams"].items():
+            self.streams[name].restore(own)
+        for name, own in state["targets"].items():
+            self.targets[name].restore(own)
+        return self
+
+
+class _Values:
+    """The raw values of some ports, one after the other; remembers how many, and the sample that it stands at."""
+
+    def __init__(self, rows: Iterable[Row], ports: Sequence[Port]) -> None:
+        self.rows, self.ports = rows, ports
+        self.count, self.row = 0, ""
+
+    def __iter__(self) -> Iterator[Any]:
+        for row in self.rows:
+            self.row = row.id
+            for port in self.ports:
+                value = port.raw(row)
+                if value is not None:
+                    self.count += 1
+                    yield value
+
+
+def _distinct(modalities: Iterable[Modality]) -> list[Modality]:
+    return list({id(modality): modality for modality in modalities}.values())

@@ -1,0 +1,91 @@
+"""What a stage trains: which parameters, at which rates, after which schedule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from mmsdk.config import StageConfig, TrainingConfig
+from mmsdk.errors import ConfigError, listed
+from mmsdk.pipeline import Pipeline
+from mmsdk.wiring import FUSED
+
+
+def freeze(pipeline: Pipeline, stage: StageConfig, heads: Iterable[str]) -> None:
+    """Let gradients flow only where the stage's heads reach, and not into the parts that it freezes.
+
+    Frozen parts are in eval mode too: no dropout there.
+    """
+    reached = _reached(pipeline, heads)
+    for part in stage.freeze:
+        _require(pipeline, part)
+    for name, parameter in pipeline.named_parameters():
+        parameter.requires_grad_(_within(name, reached) and not _within(name, stage.freeze))
+    pipeline.train()
+    for name, module in pipeline.named_modules():
+        if name and _within(name, stage.freeze):
+            module.eval()
+    if not any(parameter.requires_grad for parameter in pipeline.parameters()):
+        raise ConfigError(f"Stage '{stage.name}' trains nothing: its heads reach {listed(reached)}, and all is frozen.")
+
+
+def _reached(pipeline: Pipeline, heads: Iterable[str]) -> list[str]:
+    config = pipeline.config
+    parts: list[str] = []
+    for head in heads:
+        parts.append(f"heads.{head}")
+        for read in config.heads[head].reads:
+            fused = read.partition(".")[0] == FUSED
+            parts += ["fusion"] * fused
+            parts += [f"streams.{config.owner_of(name)}" for name in (config.streams if fused else [read])]
+    return list(dict.fromkeys(parts))
+
+
+def _within(name: str, parts: Iterable[str]) -> bool:
+    return any(name == part or name.startswith(part + ".") for part in parts)
+
+
+def _require(pipeline: Pipeline, part: str) -> None:
+    names = [name for name, _ in pipeline.named_parameters()]
+    if not any(_within(name, [part]) for name in names):
+        raise ConfigError(f"There is no part '{part}' with parameters. Such as: {listed(names[:5])}.")
+
+
+def optimizer(pipeline: Pipeline, stage: StageConfig, training: TrainingConfig) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019), fused where possible; no decay on biases, norms and scales.
+
+    Each group keeps its own top rate as "peak"; `set_rates` moves them together.
+    """
+    for part in stage.learning_rates:
+        _require(pipeline, part)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in pipeline.named_parameters():
+        if parameter.requires_grad:
+            own = [part for part in stage.learning_rates if _within(name, [part])]
+            rate = stage.learning_rate or training.learning_rate
+            rate = stage.learning_rates[max(own, key=len)] if own else rate
+            decay = training.weight_decay if parameter.dim() > 1 else 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [{"params": each, "lr": rate, "peak": rate, "weight_decay": decay} for (rate, decay), each in groups.items()],
+        fused=True,
+    )
+
+
+def schedule(step: int, steps: int, training: TrainingConfig) -> float:
+    """The share of the top rate at a step: a linear rise, then the decay of `training.schedule`."""
+    warm = round(training.warmup * steps)
+    if step < warm:
+        return (step + 1) / (warm + 1)
+    done = (step - warm) / max(1, steps - warm)
+    if training.schedule == "linear":
+        return 1 - done
+    return 0.5 * (1 + math.cos(math.pi * done)) if training.schedule == "cosine" else 1.0
+
+
+def set_rates(optimizer: torch.optim.Optimizer, share: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * share

@@ -1,0 +1,73 @@
+"""`Slot`: the type of a config field that takes any registered component of a kind.
+
+Validation looks the class up by its `type`, importing only the plugin that has its prefix. The JSON Schema is
+written from all installed plugins, as pydantic's own tagged union.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Union
+
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from mmsdk.errors import UnknownComponentError
+from mmsdk.plugins import Kind, registry
+
+_open: set[Slot] = set()  # slots whose union is being written into a JSON Schema right now
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Any component of `kind`; of fusions, those of one `level`. `alias` is the name in the JSON Schema."""
+
+    kind: Kind
+    alias: str
+    level: str | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        dump = core_schema.plain_serializer_function_ser_schema(_dump, info_arg=True)
+        return core_schema.with_info_plain_validator_function(self._validate, serialization=dump)
+
+    def _validate(self, value: Any, info: core_schema.ValidationInfo) -> Any:
+        if getattr(value, "kind", None) == self.kind:
+            return self._checked(type(value)) and value
+        if isinstance(value, str):
+            value = {"type": value}
+        if not isinstance(value, Mapping) or not isinstance(value.get("type"), str):
+            raise PydanticCustomError("slot", "Expected a {kind} such as {{type: ...}}", {"kind": self.kind})
+        try:
+            found = registry().find(self.kind, value["type"])
+        except UnknownComponentError as error:
+            raise PydanticCustomError("unknown_component", "{message}", {"message": str(error)}) from None
+        self._checked(found)
+        return found.model_validate(dict(value), context=info.context)
+
+    def _checked(self, found: type[Any]) -> bool:
+        if self.level is not None and found.level != self.level:
+            wanted = "`fusion:`" if found.level == "feature" else "a head's `decision:`"
+            raise PydanticCustomError(
+                "level",
+                "{name} is a {level}-level fusion; it belongs in {wanted}",
+                {"name": found.type_name(), "level": found.level, "wanted": wanted},
+            )
+        return True
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        if self in _open:
+            return {"$ref": f"#/$defs/{self.alias}"}
+        classes = [c for c in registry().all(self.kind).values() if self.level in (None, getattr(c, "level", None))]
+        union: Any = Union[tuple(classes)] if len(classes) > 1 else classes[0]  # noqa: UP007 - built at run time
+        annotated: Any = Annotated[union, Field(discriminator="type")] if len(classes) > 1 else union
+        _open.add(self)
+        try:
+            return handler(TypeAdapter(annotated).core_schema)
+        finally:
+            _open.discard(self)
+
+
+def _dump(value: Any, info: core_schema.SerializationInfo) -> Any:
+    return value.model_dump(mode=info.mode)

@@ -1,0 +1,310 @@
+"""Training: one loop, top to bottom, around Accelerate. With `processes`, the only place that knows of several."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast_object_list, gather_object
+from torch import Tensor
+
+from mmsdk import optimization
+from mmsdk.checkpoint import restored
+from mmsdk.config import PipelineConfig, TrainingConfig
+from mmsdk.config_file import load_config
+from mmsdk.containers import HeadOutput
+from mmsdk.curve import draw_curve
+from mmsdk.errors import DecodeError, TrainingError, listed
+from mmsdk.evaluation import computed, measure
+from mmsdk.job import Job, StagePlan, open_job
+from mmsdk.pipeline import Pipeline, alone
+from mmsdk.prediction import to_device
+from mmsdk.processes import gather
+from mmsdk.progress import Progress
+from mmsdk.run import Run, latest_folder, new_folder
+from mmsdk.samples import InMemory, Row
+from mmsdk.sampling import step_seed
+from mmsdk.selection import Selection
+
+PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+LOG_SECONDS = 2.0
+
+
+class Trained(NamedTuple):
+    """What `train` gives: the run's folder, `split/head/metric` -> figure, time spent, and the pipeline."""
+
+    run: Path
+    metrics: dict[str, float]
+    seconds: float
+    samples_per_second: float
+    pipeline: Pipeline
+
+
+def train(
+    config: str | Path | Mapping[str, Any] | PipelineConfig,
+    data: InMemory | None = None,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    overrides: Sequence[str] = (),
+    show: bool = True,
+) -> Trained:
+    """Train a pipeline, stage by stage, and save it.
+
+    config: a YAML file, a mapping, or a config. data: Python rows instead of the config's `data:`, as a list or a list
+    per split. out: the run's folder, by default runs/<name of the config>. resume: go on with the run that is there,
+    exactly as if it had never stopped. overrides: `a.b.c=value`. show: progress on stderr.
+
+    Raises:
+        MmsdkError: with a message for the user; the run's folder keeps its last checkpoint.
+    """
+    checked = load_config(config, overrides)
+    accelerator = _accelerator(checked.training)
+    stem = Path(config).stem if isinstance(config, str | Path) else "pipeline"
+    folder = Path(out) if out is not None else (latest_folder if resume else new_folder)(stem)
+    run = Run(broadcast_object_list([folder])[0])
+    if run.finished and resume:
+        return _finished(run)
+    job = open_job(
+        checked,
+        data,
+        run,
+        resume=resume,
+        rank=accelerator.process_index,
+        processes=accelerator.num_processes,
+        wait=accelerator.wait_for_everyone,
+    )
+    pipeline, position = job.pipeline, job.position
+    pipeline.gather, pipeline.rank = gather, job.rank
+    if checked.training.trackers:
+        accelerator.init_trackers(stem)
+    with Progress(show and accelerator.is_main_process) as progress:
+        for plan in job.stages[position.stage :]:
+            _train_stage(job, plan, accelerator, progress)
+        metrics = _final_metrics(job, accelerator)
+    pipeline.gather, pipeline.rank = alone, 0
+    rate = position.samples / position.seconds if position.seconds else 0.0
+    if accelerator.is_main_process:
+        pipeline.save(run.pipeline, metrics)
+        draw_curve(run.entries(), run.folder / "curve.png")
+        run.finish(metrics, {"seconds": position.seconds, "samples_per_second": rate})
+    accelerator.end_training()
+    return Trained(run.folder, metrics, position.seconds, rate, pipeline.eval())
+
+
+def _train_stage(job: Job, plan: StagePlan, accelerator: Accelerator, progress: Progress) -> None:
+    """Train one stage, from where the job stands to its end."""
+    training, position, pipeline = job.config.training, job.position, job.pipeline
+    heads, steps = list(plan.weights), plan.steps_per_epoch * plan.epochs
+    optimization.freeze(pipeline, plan.config, heads)
+    selection = Selection(pipeline, plan, training)
+    model, optimizer = accelerator.prepare(pipeline, optimization.optimizer(pipeline, plan.config, training))
+    if job.checkpoint is not None and position.step > 0:
+        optimizer.load_state_dict(restored(optimizer.state_dict(), job.checkpoints.load_optimizer(job.checkpoint)))
+    trained = [parameter for parameter in pipeline.parameters() if parameter.requires_grad]
+    generator = torch.Generator(accelerator.device)
+    progress.stage(plan.config.name, plan.absent, position.step, steps)
+    log = _StepLog(job, accelerator, plan)
+
+    for step, parts in job.batches(plan, position.step):
+        torch.manual_seed(seed := step_seed(training.seed, position.total, job.rank))
+        generator.manual_seed(seed)
+        optimization.set_rates(optimizer, optimization.schedule(step, steps, training))
+        for number, (batch, bad) in enumerate(parts):
+            job.bad.take(bad.values())
+            with nullcontext() if number + 1 == len(parts) else accelerator.no_sync(model):
+                outputs = model(to_device(batch, accelerator.device), heads, generator)
+                loss, sums = total(outputs, plan.weights, accelerator.reduce, job.processes)
+                accelerator.backward(loss / len(parts))
+            log.add(sums)
+        norm = float(accelerator.clip_grad_norm_(trained, math.inf if training.clip is None else training.clip))
+        if not math.isfinite(norm) and accelerator.scaler is None:  # float16 meets infinities, and skips the step
+            raise TrainingError(_not_finite(job, outputs, norm, [name for part in parts for name in part.batch.ids]))
+        optimizer.step()
+        optimizer.zero_grad()
+
+        position.step, position.total = step + 1, position.total + 1
+        log.step(step, norm, optimizer, progress)
+        ends_epoch = position.step % plan.steps_per_epoch == 0
+        ends_stage = position.step == steps
+        if ends_epoch:
+            figures = _measured(job, plan.valid, heads, accelerator)
+            log.epoch(position.step // plan.steps_per_epoch, figures, progress)
+            ends_stage |= selection.take(figures, position)
+        every = training.checkpoint.every
+        if ends_epoch or (every is not None and position.total % every == 0):
+            state = None if ends_stage else optimizer.state_dict()
+            if ends_stage:
+                _end_stage(job, selection)
+            _save(job, state, accelerator)
+        log.resume()
+        if ends_stage:
+            break
+    accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+    accelerator.free_memory()
+
+
+def total(
+    outputs: Mapping[str, HeadOutput],
+    weights: Mapping[str, float],
+    reduce: Callable[..., Tensor],
+    processes: int,
+) -> tuple[Tensor, Tensor]:
+    """The loss to go backwards from, and per head the sum and the count over all processes, [2, heads].
+
+    Each head's sum is divided by the count of all processes. DistributedDataParallel averages gradients over
+    processes, hence the factor: any number of processes computes what one would.
+    """
+    losses, counts = [], []
+    for name, output in outputs.items():
+        if output.loss is None or output.count is None:
+            raise TrainingError(f"Head '{name}' gives no loss to train with")
+        losses.append(output.loss)
+        counts.append(output.count.to(output.loss.dtype))
+    stacked, scale = (
+        torch.stack(losses),
+        torch.tensor([weights[name] for name in outputs], device=losses[0].device),
+    )
+    sums = reduce(torch.stack([stacked.detach(), torch.stack(counts)]), "sum")
+    return (scale * stacked / sums[1].clamp(min=1)).sum() * processes, sums
+
+
+class _StepLog:
+    """Losses, speed and log lines of a stage. Sums over an epoch live in the position, to survive a stop."""
+
+    def __init__(self, job: Job, accelerator: Accelerator, plan: StagePlan) -> None:
+        self.job, self.accelerator, self.plan = job, accelerator, plan
+        self.now: Tensor | None = None
+        self.since = self.logged = time.perf_counter()
+
+    def add(self, sums: Tensor) -> None:
+        self.now = sums if self.now is None else self.now + sums
+
+    def step(self, step: int, norm: float, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+        """After an optimizer step."""
+        position, plan, heads = self.job.position, self.plan, list(self.plan.weights)
+        assert self.now is not None
+        sums, counts = self.now.tolist()
+        self.now = None
+        for name, own, count in zip(heads, sums, counts, strict=True):
+            before = position.sums.get(name, [0.0, 0.0])
+            position.sums[name] = [before[0] + own, before[1] + count]
+        time_now = time.perf_counter()
+        position.seconds += time_now - self.since
+        self.since = time_now
+        position.samples += min(plan.batch_size, len(plan.train) - step % plan.steps_per_epoch * plan.batch_size)
+        losses = {name: own / max(count, 1.0) for name, own, count in zip(heads, sums, counts, strict=True)}
+        progress.advance(sum(losses.values()), position.samples / position.seconds)
+        every = self.job.config.training.log_every
+        if time_now - self.logged > LOG_SECONDS if every is None else position.total % every == 0:
+            self.logged = time_now
+            rate = max(group["lr"] for group in optimizer.param_groups)
+            self._write("step", losses, rate=rate, norm=norm)
+
+    def epoch(self, epoch: int, figures: Mapping[str, float], progress: Progress) -> None:
+        """After an epoch and its measurement."""
+        losses = {name: own / max(count, 1.0) for name, (own, count) in self.job.position.sums.items()}
+        self.job.position.sums = {}
+        self._write("epoch", losses, epoch=epoch, metrics=dict(figures))
+        progress.epoch(self.plan.config.name, epoch, self.plan.epochs, losses, figures)
+
+    def resume(self) -> None:
+        """Measuring and saving do not count as training time."""
+        self.since = time.perf_counter()
+
+    def _write(self, event: str, losses: Mapping[str, float], **more: Any) -> None:
+        position = self.job.position
+        if self.accelerator.is_main_process:
+            speed = position.samples / position.seconds
+            place = {
+                "event": event,
+                "stage": self.plan.config.name,
+                "step": position.step,
+                "total": position.total,
+            }
+            self.job.run.log(**place, losses=losses, **more, samples_per_second=round(speed, 1))
+        if self.accelerator.trackers:
+            values = {f"{self.plan.config.name}/loss/{name}": value for name, value in losses.items()}
+            metrics = {
+                f"{self.plan.config.name}/valid/{name}": value for name, value in more.get("metrics", {}).items()
+            }
+            self.accelerator.log(values | metrics, step=position.total)
+
+
+def _end_stage(job: Job, selection: Selection) -> None:
+    """Go back to the best weights where that is wanted, and stand before the next stage."""
+    position = job.position
+    best = selection.wants(position)
+    if best is not None:
+        job.checkpoints.load_weights(job.pipeline, job.checkpoints.path(best))
+    position.stage, position.step = position.stage + 1, 0
+    position.best, position.best_total, position.waited = None, None, 0
+
+
+def _save(job: Job, optimizer: Mapping[str, Any] | None, accelerator: Accelerator) -> None:
+    if accelerator.is_main_process:
+        job.position.log_bytes = job.run.log_bytes()
+        job.checkpoints.save(job.pipeline, optimizer, job.position)
+    accelerator.wait_for_everyone()
+
+
+def _measured(job: Job, rows: Sequence[Row], heads: Sequence[str], accelerator: Accelerator) -> dict[str, float]:
+    """`head/metric` -> figure on rows, over all processes; nothing without rows."""
+    if not rows:
+        return {}
+    skipped: list[DecodeError] = []
+    own = measure(job.pipeline, rows, heads, rank=job.rank, processes=job.processes, skipped=skipped)
+    job.bad.take(skipped)
+    everyone = gather_object([own]) if job.processes > 1 else [own]
+    for other in everyone[1:]:
+        for head, metrics in other.items():
+            for name, metric in metrics.items():
+                everyone[0][head][name].merge(metric)
+    return computed(everyone[0])
+
+
+def _final_metrics(job: Job, accelerator: Accelerator) -> dict[str, float]:
+    """`split/head/metric` on every split that was not trained on, each head on the data of its own stages."""
+    found: dict[str, float] = {}
+    for plan in job.stages:
+        for split, rows in plan.splits.items():
+            if split != plan.train_split:
+                figures = _measured(job, rows, list(plan.weights), accelerator)
+                found |= {f"{split}/{name}": figure for name, figure in figures.items()}
+    return found
+
+
+def _accelerator(training: TrainingConfig) -> Accelerator:
+    """A fresh one: a process that trains twice may use another precision the second time."""
+    AcceleratorState._reset_state()
+    return Accelerator(
+        cpu=training.device == "cpu",
+        mixed_precision=PRECISIONS[training.precision],
+        log_with=training.trackers or None,
+        project_dir="runs" if training.trackers else None,
+    )
+
+
+def _finished(run: Run) -> Trained:
+    result = run.result()
+    pipeline = Pipeline.load(run.folder)
+    return Trained(run.folder, result["metrics"], result["seconds"], result["samples_per_second"], pipeline)
+
+
+def _not_finite(job: Job, outputs: Mapping[str, HeadOutput], norm: float, ids: Sequence[str]) -> str:
+    """Which head, which step, which samples."""
+    bad = [name for name, output in outputs.items() if output.loss is not None and not output.loss.isfinite()]
+    what = f"the loss of {listed(bad)}" if bad else f"a gradient (norm {norm})"
+    samples = [name for name in ids if name]
+    shown = listed(samples[:8]) + (" ..." if len(samples) > 8 else "")
+    return (
+        f"Step {job.position.total}: {what} is not finite. Samples of this batch: {shown}. "
+        "Try a lower training.learning_rate, or precision: float32; the last checkpoint is intact."
+    )

@@ -1,0 +1,1 @@
+"""More fusion strategies for mmsdk, as a plugin like anybody's."""
