@@ -300,7 +300,7 @@ class EarlyStopping(Strict):
     """Stop a stage when its main metric on the valid split has not improved for `patience` epochs."""
 
     patience: Positive = 3
-    metric: str | None = Field(None, description="head/metric; by default the main metric of the stage's last head")
+    metric: str | None = Field(None, description="head/metric; by default the main one of the stage's weightiest head")
 
 
 class CheckpointConfig(Strict):

@@ -55,19 +55,8 @@ class Modalities:
         for modality in _distinct([*self.streams.values(), *self.targets.values()]):
             ports = [port for port in [*self.stream_ports, *self.target_ports] if port.modality is modality]
             values = _Values(rows(), ports)
-            names = " and ".join(f"'{port.column}'" for port in ports)
             if modality.fits:
-                try:
-                    modality.fit(values)
-                except DecodeError as error:
-                    raise error.at(values.row, ports[0].name) from None
-                except MmsdkError as error:
-                    raise type(error)(f"column {names}: {error}") from None
-            if modality.fits and not values.count:
-                raise DataError(
-                    f"No training row has a value in column {names}, which '{ports[0].name}' reads: "
-                    "check the column's name, and the split that is trained on"
-                )
+                _fit(modality, values)
         return self
 
     def state(self) -> dict[str, Any]:
@@ -85,6 +74,23 @@ class Modalities:
         for name, own in state["targets"].items():
             self.targets[name].restore(own)
         return self
+
+
+def _fit(modality: Modality, values: _Values) -> None:
+    """Fit, and say where the values stood if that fails."""
+    columns, reader = " and ".join(f"'{port.column}'" for port in values.ports), values.ports[0].name
+    try:
+        modality.fit(values)
+    except DecodeError as error:
+        raise error.at(values.row, reader) from None
+    except MmsdkError as error:
+        if values.count:
+            raise type(error)(f"column {columns}: {error}") from None
+    if not values.count:
+        raise DataError(
+            f"No training row has a value in column {columns}, which '{reader}' reads: "
+            "check the column's name, and the split that is trained on"
+        )
 
 
 class _Values:

@@ -60,6 +60,8 @@ class Progress:
     def epoch(
         self, stage: str, epoch: int, epochs: int, losses: Mapping[str, float], metrics: Mapping[str, float]
     ) -> None:
+        """One line: each head's loss, and its main metric (the first of its metrics)."""
+        main = {name.partition("/")[0]: name for name in reversed(metrics)}
         figures = [f"loss {name} {value:.4f}" for name, value in losses.items()]
-        figures += [f"{name} {value:.4f}" for name, value in metrics.items()]
+        figures += [f"{main[head]} {metrics[main[head]]:.4f}" for head in losses if head in main]
         self.say(f"{stage} {epoch}/{epochs}: {', '.join(figures)}")

@@ -52,6 +52,19 @@ def test_attention_finds_zeros_where_there_is_no_context() -> None:
     assert torch.equal(context.grad.any(dim=2), MASK)  # nothing flows into what may not be looked at
 
 
+def test_attention_never_asks_for_an_empty_softmax(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, real = [], F.scaled_dot_product_attention
+
+    def spy(*tensors: Tensor, attn_mask: Tensor, dropout_p: float) -> Tensor:
+        seen.append(attn_mask)
+        return real(*tensors, attn_mask=attn_mask, dropout_p=dropout_p)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", spy)
+    Attention(6, heads=2)(torch.randn(3, 4, 6), torch.randn(3, 3, 6), MASK)
+    (mask,) = seen
+    assert torch.equal(mask[:, 0, 0], MASK | torch.tensor([[False], [False], [True]]))
+
+
 def test_attention_dropout_is_for_training() -> None:
     attention, tokens = Attention(8, heads=2, dropout=0.5), torch.randn(2, 5, 8)
     mask = torch.ones(2, 5, dtype=torch.bool)

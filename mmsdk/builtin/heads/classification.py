@@ -46,20 +46,22 @@ class Classification(ScoringHead):
 
     def loss(self, scores: Tensor, target: Inputs, counts: Tensor) -> tuple[Tensor, Tensor]:
         """The sum of the cross-entropies, in nats, of the rows that count; and how many these are."""
-        shares = target["probabilities"] if "probabilities" in target else F.one_hot(target["ids"],
-        self.classes) smooth = (1 - self.label_smoothing) * shares + self.label_smoothing / self.classes
-        losses = -(smooth * scores).sum(dim=1)  # [batch] return losses.masked_fill(~counts, 0).sum(),
-        counts.sum()
+        if "probabilities" in target:
+            shares = target["probabilities"]  # [batch, classes]
+        else:
+            shares = F.one_hot(target["ids"], self.classes)
+        smooth = (1 - self.label_smoothing) * shares + self.label_smoothing / self.classes
+        losses = -(smooth * scores).sum(dim=1)  # [batch]
+        return losses.masked_fill(~counts, 0).sum(), counts.sum()
 
     def decode(self, output: HeadOutput, target: Modality | None) -> list[Prediction]:
         """The most probable label, its probability, and those of all labels by their text."""
         assert output.scores is not None
         labels = labels_of(target)
+        rows, best = output.scores.exp().tolist(), output.scores.argmax(dim=1).tolist()
         return [
-            Prediction(labels[best], row[best], dict(zip(map(str, labels), row, strict=True)))
-            for row, best in zip(
-                output.scores.exp().tolist(), output.scores.argmax(dim=1).tolist(), strict=True
-            )
+            Prediction(labels[place], row[place], dict(zip(map(str, labels), row, strict=True)))
+            for row, place in zip(rows, best, strict=True)
         ]
 
     def metrics(self) -> Mapping[str, Metric]:

@@ -42,7 +42,7 @@ class Multilabel(ScoringHead):
         return scores.float()
 
     def loss(self, scores: Tensor, target: Inputs, counts: Tensor) -> tuple[Tensor, Tensor]:
-        """The binary cross-entropies in nats, added up over labels and rows that count; and how many rows."""
+        """Binary cross-entropies in nats, added up over labels and rows that count; and how many rows."""
         losses = F.binary_cross_entropy_with_logits(scores, target["values"], reduction="none").sum(dim=1)
         return losses.masked_fill(~counts, 0).sum(), counts.sum()
 

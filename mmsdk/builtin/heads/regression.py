@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ from mmsdk.containers import Encoding, HeadOutput, Inputs
 from mmsdk.interfaces import Metric, Modality, Prediction, ScoringHead
 from mmsdk.metrics import R2, MeanAbsoluteError, Pearson, RootMeanSquaredError, extra_metrics
 
-LOSSES = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}
+LOSSES: Mapping[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}
 
 
 class Regression(ScoringHead):
@@ -47,8 +47,8 @@ class Regression(ScoringHead):
         return scores.float()
 
     def loss(self, scores: Tensor, target: Inputs, counts: Tensor) -> tuple[Tensor, Tensor]:
-        """The errors of standardised numbers, their mean per row, added up over rows that count; and how many rows."""
-        losses: Tensor = self.error(scores, target["values"], reduction="none").mean(dim=1)  # [batch]
+        """Each row's mean error, standardised, added up over the rows that count; and how many these are."""
+        losses = self.error(scores, target["values"], reduction="none").mean(dim=1)  # [batch]
         return losses.masked_fill(~counts, 0).sum(), counts.sum()
 
     def decode(self, output: HeadOutput, target: Modality | None) -> list[Prediction]:

@@ -13,5 +13,5 @@ class _WithClasses(Protocol):
 
 
 def labels_of(target: Modality | None) -> Sequence[Any]:
-    """The labels in the order of their ids; a modality that serves as a target of labels has them as `classes`."""
+    """The labels in the order of their ids. Modalities of labels have them as `classes`."""
     return cast(_WithClasses, target).classes

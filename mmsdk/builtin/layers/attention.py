@@ -35,7 +35,8 @@ class Attention(nn.Module):
         query = self._split(self.query(queries))  # [batch, heads, q, d]
         key, value = (self._split(part) for part in self.key_value(context).chunk(2, dim=-1))
         present = mask.any(dim=-1, keepdim=True)  # [batch, 1]
-        # The softmax of an empty set is NaN, so such a row attends to its padding; what it finds is cleared below.
+        # Not every kernel survives the softmax of an empty set, so such a row attends to its padding;
+        # what it finds there is cleared below.
         seen = (mask | ~present)[:, None, None]  # [batch, 1, 1, k]
         found = F.scaled_dot_product_attention(
             query, key, value, attn_mask=seen, dropout_p=self.dropout if self.training else 0.0

@@ -16,6 +16,8 @@ from mmsdk.builtin.modalities.standardization import Rows
 from mmsdk.errors import DecodeError, listed
 
 Array = np.ndarray[Any, Any]
+NUMERIC = "biuf"
+"""The kinds of numpy types that are numbers."""
 EXPECTED = "expected a vector of numbers, or a list of vectors of one width"
 
 
@@ -29,7 +31,7 @@ def steps_of(value: Any, tensor: str | None = None) -> Rows:
         DecodeError: it cannot be read, or something in it is no finite number; the message says where.
     """
     array = _array(value, tensor)
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in NUMERIC:
         raise DecodeError(f"{EXPECTED}; got {_first_other(array)}")
     if array.ndim not in (1, 2) or array.size == 0:
         raise DecodeError(f"{EXPECTED}; got the shape {list(array.shape)}")
@@ -49,7 +51,9 @@ def _array(value: Any, tensor: str | None) -> Array:
     if not isinstance(value, list | tuple | np.ndarray):
         raise DecodeError(f"{EXPECTED}, or a .npy or .safetensors file; got {shown(value)}")
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
+        # Beside text numpy turns numbers into text, too: keep each element as it came, for the message.
+        return array if array.dtype.kind in NUMERIC else np.asarray(value, dtype=object)
     except ValueError:
         raise DecodeError(f"{EXPECTED}; got lists of different lengths") from None
 

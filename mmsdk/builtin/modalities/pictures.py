@@ -55,7 +55,7 @@ def _readable(name: str) -> Iterator[None]:
     except DecodeError:
         raise
     except Exception as error:
-        why = "it is none, or damaged" if isinstance(error, UnidentifiedImageError) else str(error)
+        why = "it is no image, or damaged" if isinstance(error, UnidentifiedImageError) else str(error)
         raise DecodeError(
             f"cannot read {name}: {why}; expected a JPEG, PNG, WEBP, GIF or BMP file"
         ) from error
@@ -96,9 +96,8 @@ def _eight_bit(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Any numbers as uint8. They go up to 255 where one is above 1, and up to 1 otherwise."""
     if pixels.dtype == np.uint8:
         return pixels
-    values = pixels.astype(np.float32)
-    low, high = values.min(), values.max()
+    low, high = pixels.min(), pixels.max()
     if not (low >= 0 and high <= 255):  # NaN, too, is neither
         raise DecodeError(f"expected pixels in 0..1 or in 0..255, got {low:g} to {high:g}")
-    scaled: np.ndarray[Any, Any] = np.rint(values if high > 1 else values * 255)
+    scaled: np.ndarray[Any, Any] = np.rint(pixels * np.float32(1 if high > 1 else 255))
     return scaled.astype(np.uint8)
