@@ -61,7 +61,9 @@ class Progress:
         self, stage: str, epoch: int, epochs: int, losses: Mapping[str, float], metrics: Mapping[str, float]
     ) -> None:
         """One line: each head's loss, and its main metric (the first of its metrics)."""
-        main = {name.partition("/")[0]: name for name in reversed(metrics)}
+        main: dict[str, str] = {}
+        for name in metrics:
+            main.setdefault(name.partition("/")[0], name)
         figures = [f"loss {name} {value:.4f}" for name, value in losses.items()]
         figures += [f"{main[head]} {metrics[main[head]]:.4f}" for head in losses if head in main]
         self.say(f"{stage} {epoch}/{epochs}: {', '.join(figures)}")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,8 +44,8 @@ def is_missing(value: Any) -> bool:
         return True
     if isinstance(value, str):
         return not value.strip()
-    if isinstance(value, float):
-        return math.isnan(value)
+    if isinstance(value, Real):  # numpy's numbers of any width, too
+        return bool(value != value)
     return isinstance(value, list | tuple | dict | bytes) and len(value) == 0
 
 
@@ -84,7 +84,8 @@ def _jsonl(file: Iterable[str], path: Path) -> Iterator[tuple[int, Any]]:
         try:
             values = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}:{number}: not JSON: {error}") from None
+            why = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
+            raise DataError(f"{path}:{number}: not JSON: {why}") from None
         if not isinstance(values, dict):
             raise DataError(f'{path}:{number}: expected an object such as {{"text": "..."}}, found {line.strip()[:40]}')
         yield number, values
@@ -93,13 +94,16 @@ def _jsonl(file: Iterable[str], path: Path) -> Iterator[tuple[int, Any]]:
 def _csv(file: Iterable[str], path: Path) -> Iterator[tuple[int, Any]]:
     reader = csv.DictReader(file, strict=True)
     try:
+        header = list(reader.fieldnames or [])
+        twice = [name for place, name in enumerate(header) if name in header[:place]]
+        if twice:
+            raise DataError(f"{path}:1: there are two columns '{twice[0]}': rename one of them")
         for values in reader:
             if None in values or None in values.values():
                 found = len(values) - (None in values) - sum(cell is None for cell in values.values())
                 extra = values.get(None)
                 found += len(extra) if extra else 0
-                header = len(reader.fieldnames or [])
-                raise DataError(f"{path}:{reader.line_num}: {found} cells, but the header has {header} columns")
+                raise DataError(f"{path}:{reader.line_num}: {found} cells, but the header has {len(header)} columns")
             yield reader.line_num, values
     except csv.Error as error:
         raise DataError(f"{path}:{reader.line_num}: not CSV: {error}") from None
@@ -118,31 +122,32 @@ def load_splits(data: DataConfig) -> dict[str, list[Row]]:
         return _held_out(rows, data)
     if data.split_column is None:
         return {data.train_split: rows}
-    splits: dict[str, list[Row]] = {}
-    for row in rows:
-        name = row.values.get(data.split_column)
-        if is_missing(name):
-            hint = did_you_mean(data.split_column, list(row.values))
-            raise DataError(
-                f"{data.path}: sample '{row.id}' has no value in the split column '{data.split_column}'.{hint}"
-            )
-        splits.setdefault(str(name), []).append(row)
-    return splits
+    return _divided(rows, data.split_column, f"{data.path}: ")
 
 
 def splits_in_memory(data: InMemory, config: DataConfig | None) -> dict[str, list[Row]]:
     """The same for Python data: a list (divided by its column "split", where it has one), or a list per split."""
+    id_column = config.id_column if config is not None else "id"
     if isinstance(data, Mapping):
         return {
-            name: [as_row(values, f"{name}[{index}]") for index, values in enumerate(rows)]
+            name: [as_row(values, f"{name}[{index}]", id_column) for index, values in enumerate(rows)]
             for name, rows in data.items()
         }
+    rows = [as_row(values, f"sample[{index}]", id_column) for index, values in enumerate(data)]
     column = (config.split_column if config is not None else None) or "split"
-    train = config.train_split if config is not None else "train"
+    if any(column in row.values for row in rows):
+        return _divided(rows, column)
+    return {config.train_split if config is not None else "train": rows}
+
+
+def _divided(rows: Iterable[Row], column: str, place: str = "") -> dict[str, list[Row]]:
     splits: dict[str, list[Row]] = {}
-    for index, values in enumerate(data):
-        row = as_row(values, f"sample[{index}]")
-        splits.setdefault(str(values.get(column, train)), []).append(row)
+    for row in rows:
+        name = row.values.get(column)
+        if is_missing(name):
+            hint = did_you_mean(column, [other for other in row.values if other != column])
+            raise DataError(f"{place}sample '{row.id}' has no value in the split column '{column}'.{hint}")
+        splits.setdefault(str(name), []).append(row)
     return splits
 
 
@@ -156,8 +161,7 @@ def _held_out(rows: list[Row], data: DataConfig) -> dict[str, list[Row]]:
     """Divide by a hash of the content, so that equal rows never stand on both sides."""
     splits: dict[str, list[Row]] = {data.train_split: [], **{name: [] for name in data.holdout}}
     for row in rows:
-        content = json.dumps({k: v for k, v in row.values.items() if k != data.id_column}, sort_keys=True, default=str)
-        draw = int.from_bytes(hashlib.blake2b(content.encode(), digest_size=8).digest()) / 2**64
+        draw = int.from_bytes(content(row, {data.id_column})[:8]) / 2**64
         name = data.train_split
         for split, share in data.holdout.items():
             if draw < share:
@@ -166,6 +170,12 @@ def _held_out(rows: list[Row], data: DataConfig) -> dict[str, list[Row]]:
             draw -= share
         splits[name].append(row)
     return splits
+
+
+def content(row: Row, without: Collection[str]) -> bytes:
+    """A fingerprint of a row's values. A value that is missing counts as one that is not there."""
+    values = {name: value for name, value in row.values.items() if name not in without and not is_missing(value)}
+    return hashlib.blake2b(json.dumps(values, sort_keys=True, default=_brief).encode(), digest_size=16).digest()
 
 
 def digest(splits: Mapping[str, Sequence[Row]]) -> str:
@@ -180,6 +190,9 @@ def digest(splits: Mapping[str, Sequence[Row]]) -> str:
 
 def _brief(value: Any) -> str:
     """What stands for a value that JSON does not know, such as an array or a picture."""
-    data = getattr(value, "tobytes", None)
-    content = value if isinstance(value, bytes) else data() if data is not None else str(value).encode()
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    for method in ("tobytes", "tolist"):  # of arrays and pictures; of tensors, whose text leaves numbers out
+        if hasattr(value, method):
+            value = getattr(value, method)()
+            break
+    data = value if isinstance(value, bytes) else str(value).encode()
+    return hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -35,9 +35,8 @@ class CnnEncoder(Encoder):
         side = min(format.sizes)
         self.layers = nn.Sequential()
         for before, after in pairwise(channels):
-            halved = (side + 1) // 2
-            stride = 2 if halved >= SMALLEST_SIDE else 1
-            side = halved if stride == 2 else side
+            stride = 2 if side + 1 >= 2 * SMALLEST_SIDE else 1
+            side = (side + stride - 1) // stride  # rounded up, as the convolution does
             self.layers.append(_layer(before, after, stride))
         self.pooling = nn.Linear(2 * width, width)
 
