@@ -67,7 +67,7 @@ class Collator:
             item = self._prepared(port, row, value)
             if self.seed is not None and epoch is not None and augments(port.modality):
                 item = port.modality.augment(item, _random(self.seed, epoch, port, row))
-            items[port.name] = (_identity(value), item)
+            items[port.name] = (identity(value), item)
         return items
 
     def _prepared(self, port: Port, row: Row, value: Any) -> Any:
@@ -101,18 +101,20 @@ def _stacked(ports: Sequence[Port], rows: Sequence[Items]) -> tuple[dict[str, In
             if port.name not in items:
                 own.append(-1)
                 continue
-            identity, item = items[port.name]
-            if identity not in places:
-                places[identity] = len(distinct)
+            who, item = items[port.name]
+            if who not in places:
+                places[who] = len(distinct)
                 distinct.append(item)
-            own.append(places[identity])
+            own.append(places[who])
         inputs[port.name] = port.modality.collate(distinct or [port.modality.blank()])
         index[port.name] = torch.tensor(own, dtype=torch.int64)
     return inputs, index
 
 
-def _identity(value: Any) -> Any:
-    """What tells values apart: what they are where that is cheap to compare, else which object they are."""
+def identity(value: Any) -> Any:
+    """What tells values apart: what they are where that is cheap to compare, else which object of the row they are."""
+    if isinstance(value, dict):  # of several columns: made anew at each look, so its own id() tells nothing
+        return tuple((key, identity(cell)) for key, cell in value.items())
     return value if isinstance(value, str | Path | bytes | int | float) else id(value)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence, Set
-from pathlib import PurePath
+from os.path import splitext
 from typing import Any
 
 from mmsdk.samples import is_missing
@@ -58,7 +58,7 @@ def _shape(value: Any) -> str:
     if isinstance(value, str):
         if "://" in value[:12]:
             return "url"
-        return _FILES.get(PurePath(value).suffix.lower(), "text")
+        return _FILES.get(splitext(value[-32:])[1].lower(), "text")
     if isinstance(value, list):
         for element, name in (((int, float), "numbers"), (str, "texts"), (list, "lists")):
             if all(isinstance(each, element) for each in value):

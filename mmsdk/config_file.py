@@ -1,22 +1,31 @@
-"""Read a pipeline config from YAML; errors carry file, line and column.
-
-YAML 1.2, so `no` is text and `1e-3` a number. Duplicate keys, aliases, deep nesting and huge files are refused.
-"""
+"""Read a pipeline config and say what is wrong with it: file, line and column, place, problem, what was found."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from mmsdk.config import CommandLineText, PipelineConfig
+from mmsdk.config import CommandLineText, Name, PipelineConfig
 from mmsdk.errors import ConfigError, listed
 
-MAX_BYTES = 1_000_000
-MAX_DEPTH = 32
+Keys = tuple[str | int, ...]
+NAME_PATTERN = get_args(Name)[1].pattern
+TOLD_IN_FULL = ("config", "unknown_component", "level", "slot", "value_error")
+EXPECTED = {
+    "string": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "finite_number": "a finite number",
+    "bool": "true or false",
+    "list": "a list",
+    "tuple": "a list",
+    "dict": "a mapping",
+    "model": "a mapping",
+    "path": "a path",
+}
 
 
 def load_config(
@@ -32,111 +41,57 @@ def load_config(
     """
     if isinstance(source, PipelineConfig) and not overrides:
         return source
+    tree: Any = source
     if isinstance(source, str | Path):
+        from mmsdk.yaml_file import read_yaml
+
         path = Path(source)
         tree, folder, name = read_yaml(path), path.absolute().parent, str(source)
     else:
-        plain = source.model_dump(mode="python") if isinstance(source, PipelineConfig) else dict(source)
-        tree, folder, name = plain, None, "config"
-    for override in overrides:
-        _override(tree, override)
+        if not isinstance(source, Mapping | PipelineConfig):
+            raise ConfigError(f"config: expected a path, a mapping or a PipelineConfig, found {_short(source)}")
+        tree = source.model_dump() if isinstance(source, PipelineConfig) else source
+        folder, name = None, "config"
     try:
+        tree = _copied(tree) if folder is None else tree
+        typed = [_override(tree, override) for override in overrides]
         return PipelineConfig.model_validate(tree, context={"folder": folder})
     except ValidationError as error:
-        raise ConfigError("\n".join(_explained(error, tree, name))) from None
+        raise ConfigError("\n".join(_explained(error, tree, name, typed))) from None
     except RecursionError:
         raise ConfigError(f"{name}: nested too deeply") from None
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file, with the places of its keys.
-
-    Raises:
-        ConfigError: not readable, not YAML 1.2, not a mapping, or with duplicate keys or aliases.
-    """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
-    text = _text(path)
-    yaml = YAML(typ="rt", pure=True)
-    try:
-        _refuse_bombs(yaml, text, path)
-        tree = yaml.load(io.StringIO(text))
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        problem = (error.problem or "not YAML").split("\n")[0]
-        raise ConfigError(f"{path}{where}: {problem}") from None
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(
-            f"{path}: not YAML: {str(error).splitlines()[0] if str(error) else 'nested too deeply'}"
-        ) from None
-    if not isinstance(tree, dict):
-        raise ConfigError(
-            f"{path}: expected a mapping with the keys 'streams' and 'heads', found {type(tree).__name__}"
-        )
-    return tree
+def _copied(value: Any) -> Any:
+    """The mappings and lists of a tree anew, so that overrides leave the caller's own alone; keys are text."""
+    if isinstance(value, Mapping):
+        return {str(key): _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _text(path: Path) -> str:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ConfigError(f"{path}: larger than {MAX_BYTES:,} bytes; is this a pipeline config?")
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
+def _override(tree: dict[str, Any], override: str) -> Keys:
+    """Set `a.b.0.c=value` in the tree; keys on the way are made where they are missing. Returns where it was set."""
+    from mmsdk.yaml_file import parse_yaml
 
-
-def _refuse_bombs(yaml: Any, text: str, path: Path) -> None:
-    from ruamel.yaml.events import (
-        AliasEvent,
-        MappingEndEvent,
-        MappingStartEvent,
-        SequenceEndEvent,
-        SequenceStartEvent,
-    )
-
-    depth = 0
-    for event in yaml.parse(io.StringIO(text)):
-        mark = event.start_mark
-        where = f"{path}:{mark.line + 1}:{mark.column + 1}"
-        if isinstance(event, AliasEvent):
-            raise ConfigError(f"{where}: aliases (*name) are not supported: write the value out")
-        if isinstance(event, MappingStartEvent | SequenceStartEvent):
-            depth += 1
-        elif isinstance(event, MappingEndEvent | SequenceEndEvent):
-            depth -= 1
-        if depth > MAX_DEPTH:
-            raise ConfigError(f"{where}: nested more than {MAX_DEPTH} levels deep")
-
-
-def _override(tree: Any, override: str) -> None:
-    """Set `a.b.0.c=value` in the tree. Keys on the way are made where they are missing."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    path, equals, text = override.partition("=")
-    if not equals or not path:
+    dotted, equals, text = override.partition("=")
+    if not equals or not all(dotted.split(".")):
         raise ConfigError(f"--set {override}: expected KEY=VALUE, such as training.epochs=5")
-    try:
-        value = YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError) as error:
-        raise ConfigError(f"--set {override}: '{text}' is not YAML: {str(error).splitlines()[0]}") from None
-    *parents, last = path.split(".")
-    node = tree
-    for key in parents:
-        if isinstance(node, list):
-            node = node[_place(node, key, override)]
-        elif isinstance(node, dict):
-            if not isinstance(node.get(key), dict | list):
-                node[key] = {}
-            node = node[key]
-    if isinstance(node, list):
-        node[_place(node, last, override)] = _typed(value)
-    else:
-        node[last] = _typed(value)
+    value = _typed(parse_yaml(text, f"--set {override}"))
+    node: Any = tree
+    keys: list[Any] = []
+    parts = dotted.split(".")
+    for count, part in enumerate(parts, 1):
+        if not isinstance(node, dict | list):
+            where = ".".join(parts[: count - 1])
+            raise ConfigError(f"--set {override}: '{where}' is {_short(node)}, which has no '{part}'")
+        key: Any = _place(node, part, override) if isinstance(node, list) else part
+        keys.append(key)
+        if count == len(parts):
+            node[key] = value
+        elif isinstance(node, dict) and node.get(key) is None:
+            node[key] = {}
+        node = node[key]
+    return tuple(keys)
 
 
 def _place(node: list[Any], key: str, override: str) -> int:
@@ -144,7 +99,7 @@ def _place(node: list[Any], key: str, override: str) -> int:
     names = [item.get("name") if isinstance(item, dict) else None for item in node]
     if key in names:
         return names.index(key)
-    if key.isdigit() and int(key) < len(node):
+    if key.isdecimal() and len(key) < 10 and int(key) < len(node):
         return int(key)
     known = [name for name in names if name] or [*range(len(node))]
     raise ConfigError(f"--set {override}: there is no '{key}' in that list; there is {listed(known)}")
@@ -158,50 +113,90 @@ def _typed(value: Any) -> Any:
     return CommandLineText(value) if isinstance(value, str) else value
 
 
-def _explained(error: ValidationError, tree: Any, name: str) -> list[str]:
-    """One line per problem: place in the file, place in the config, what is wrong, what was found."""
+def _explained(error: ValidationError, tree: Any, name: str, typed: Sequence[Keys]) -> list[str]:
+    """One line per problem: place in the file or on the command line, place in the config, what is wrong."""
+    found = [(_keys(tree, problem), problem) for problem in error.errors(include_url=False)]
+    inner = {keys[:length] for keys, _ in found for length in range(len(keys))}
+    expected: dict[Keys, list[str]] = {}  # what the branches of a union say of one value belongs together
+    for keys, problem in found:
+        if _kind(problem) in EXPECTED:
+            expected.setdefault(keys, []).append(EXPECTED[_kind(problem)])
     lines = []
-    for problem in error.errors(include_url=False, include_context=False):
-        where, place = _locate(tree, problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "missing":
-            message = "is missing"
-        elif problem["type"] not in ("config", "unknown_component", "level", "slot"):
-            message += f", found {_short(problem['input'])}"
-        lines.append(f"{name}{place}: {where}: {message}" if where else f"{name}{place}: {message}")
+    for keys, problem in found:
+        if problem["type"].endswith("_type") and keys in inner:
+            continue  # another branch of a union took the value, and found something inside
+        message = _message(problem, expected.get(keys, []))
+        where = f"{'.'.join(map(str, keys))}: " if keys else ""
+        if any(keys[: len(place)] == place for place in typed):
+            lines.append(f"--set {where}{message}")
+        else:
+            lines.append(f"{name}{_mark(tree, keys)}: {where}{message}")
     return list(dict.fromkeys(lines))
 
 
+def _kind(problem: Any) -> str:
+    return str(problem["type"]).removesuffix("_type").removesuffix("_parsing").removesuffix("_from_float")
+
+
+def _message(problem: Any, expected: Sequence[str]) -> str:
+    kind, context = problem["type"], problem.get("ctx", {})
+    if kind in TOLD_IN_FULL:
+        return str(problem["msg"]).removeprefix("Value error, ")
+    if kind == "missing":
+        return "is missing"
+    if expected and _kind(problem) in EXPECTED:
+        text = f"should be {' or '.join(dict.fromkeys(expected))}"
+    elif kind == "too_short":
+        text = f"should have at least {context['min_length']} entry"
+    elif kind == "string_pattern_mismatch" and context["pattern"] == NAME_PATTERN:
+        text = "a name is made of lower-case letters, digits and underscores, and begins with a letter"
+    else:
+        text = str(problem["msg"]).replace("Input should", "should", 1)
+    return f"{text}, found {_short(problem['input'])}"
+
+
 def _short(value: Any) -> str:
-    text = repr(value)
+    """A value as the user wrote it, more or less."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "nothing"}[value]
+    if isinstance(value, Mapping | BaseModel):
+        return "a mapping" if value else "an empty mapping"
+    if isinstance(value, list | tuple):
+        return "a list" if value else "an empty list"
+    if isinstance(value, int) and abs(value) >= 10**18:
+        return "a huge number"
+    text = repr(str(value)) if isinstance(value, str) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _locate(tree: Any, loc: tuple[int | str, ...]) -> tuple[str, str]:
-    """(the dotted place as the user wrote it, ':line:column' or ''). What pydantic adds (union tags) is left out."""
+def _keys(tree: Any, problem: Any) -> Keys:
+    """The keys that lead to a problem, as the user wrote them: what pydantic adds (union tags) is left out."""
     node: Any = tree
-    keys: list[str] = []
-    place = ""
-    for key in loc:
+    keys: list[str | int] = []
+    for key in problem["loc"]:
         if _has(node, key):
-            place = _mark(node, key) or place
-        elif key is loc[-1] and isinstance(key, str) and key.isidentifier() and not isinstance(node, str):
-            keys.append(key)  # a key that is missing: the place is its parent's
-            break
-        else:
-            continue
-        keys.append(str(key))
-        node = node[key]
-    return ".".join(keys), place
+            keys.append(key)
+            node = node[key]
+    last = problem["loc"][-1] if problem["loc"] else None
+    if problem["type"] in ("missing", "config") and last is not None and last not in keys[-1:]:
+        keys.append(last)  # a key that is not there, but should be, or has a default that does not fit
+    return tuple(keys)
 
 
 def _has(node: Any, key: int | str) -> bool:
     return key in node if isinstance(node, dict) else isinstance(node, list) and key in range(len(node))
 
 
-def _mark(node: Any, key: Any) -> str:
-    lines = getattr(node, "lc", None)
-    if lines is None or not lines.data or key not in lines.data:
-        return ""
-    line, column = lines.data[key][:2]
-    return f":{line + 1}:{column + 1}"
+def _mark(tree: Any, keys: Keys) -> str:
+    """:line:column of the innermost of these keys that stands in the file; nothing where there is no file."""
+    node, position = tree, getattr(tree, "lc", None)
+    place = f":{position.line + 1}:{position.col + 1}" if position is not None else ""
+    for key in keys:
+        if not _has(node, key):
+            break
+        places = getattr(getattr(node, "lc", None), "data", None) or {}
+        if key in places:
+            line, column = places[key][:2]
+            place = f":{line + 1}:{column + 1}"
+        node = node[key]
+    return place

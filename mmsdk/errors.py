@@ -76,17 +76,24 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
     return f" Did you mean '{near[0]}'?" if near else ""
 
 
-def unknown_component(kind: str, name: str, known: Sequence[str], reason: str | None = None) -> str:
-    """What to say about a component that is not there, in the order of what helps most."""
+def unknown_component(
+    kind: str, name: str, known: Sequence[str], reason: str | None = None, installed: bool = False
+) -> str:
+    """What to say about a component that is not there, in the order of what helps most.
+
+    known: the components of that kind that could be meant. reason: why it cannot be used, although it is there.
+    installed: whether its plugin is there.
+    """
     if reason is not None:
         return f"{kind} '{name}' cannot be used: {reason}"
-    prefix, dot, _ = name.partition(".")
-    if dot and prefix in KNOWN_PLUGINS:
-        return f"Unknown {kind} '{name}'. It is provided by another package: pip install {KNOWN_PLUGINS[prefix]}"
     hint = did_you_mean(name, known)
-    if dot and not hint:
-        return (
-            f"Unknown {kind} '{name}': no installed plugin has the prefix '{prefix}'. "
-            "Install the package that brings it; `mmsdk plugins` lists what is installed."
-        )
-    return f"Unknown {kind} '{name}'.{hint or f' Known: {listed(known)}.'}"
+    prefix, dot, _ = name.partition(".")
+    if hint or installed or not dot:
+        return f"Unknown {kind} '{name}'.{hint or f' Known: {listed(known)}.'}"
+    if prefix in KNOWN_PLUGINS:
+        return f"Unknown {kind} '{name}'. It is provided by another package: pip install {KNOWN_PLUGINS[prefix]}"
+    return (
+        f"Unknown {kind} '{name}': no installed plugin has the prefix '{prefix}'."
+        f"{did_you_mean(prefix, list(KNOWN_PLUGINS))} "
+        "Install the package that brings it; `mmsdk plugins` lists what is installed."
+    )

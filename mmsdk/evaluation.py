@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mmsdk.collate import Collator
-from mmsdk.config import PipelineConfig
+from mmsdk.config import DataConfig, PipelineConfig
 from mmsdk.errors import DataError, DecodeError, listed
 from mmsdk.interfaces import Metric
 from mmsdk.pipeline import Pipeline, target_of
@@ -83,28 +83,29 @@ def evaluate(
 def evaluate_run(folder: Path, data: Path | None = None, splits: Sequence[str] = ()) -> dict[str, float]:
     """The metrics of a run's pipeline on its own data (every split that was not trained on), or on another file.
 
+    Another file is divided by its column "split" where `splits` are named; otherwise it is one split.
+
     Raises:
         DataError: a split that is not there, or has no rows.
         CheckpointError: the folder holds no finished run.
     """
     pipeline = Pipeline.load(folder)
-    if data is not None:
-        return evaluate(pipeline, {splits[0] if splits else data.stem: list(read_rows(data))})
-    facts = Run(folder).facts()
-    config = PipelineConfig.model_validate(facts["config"])
+    if data is not None and not splits:
+        return evaluate(pipeline, {data.stem: list(read_rows(data))})
+    config = PipelineConfig.model_validate(Run(folder).facts()["config"])
     found: dict[str, float] = {}
     known: dict[str, None] = {}
     for stage in config.steps():
         source = stage.data or config.data
+        if data is not None:
+            column = (source.split_column if source is not None else None) or "split"
+            source = DataConfig(path=data, split_column=column)
         if source is None:
             raise DataError(f"{folder}: this run was trained on data from Python: give a file with --data FILE")
         tables = load_splits(source)
         known |= dict.fromkeys(tables)
-        chosen = {
-            name: rows
-            for name, rows in tables.items()
-            if name in (splits or [n for n in tables if n != source.train_split])
-        }
+        wanted = splits or [name for name in tables if name != source.train_split]
+        chosen = {name: rows for name, rows in tables.items() if name in wanted}
         found |= evaluate(pipeline, chosen, heads=list(stage.heads or config.heads))
     for name in splits:
         if name not in known:

@@ -5,152 +5,199 @@ Of a table alone, kinds are guessed and files are opened; with a pipeline config
 
 from __future__ import annotations
 
-import os
+import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, combinations
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmsdk.columns import SUFFIXES, describe
 from mmsdk.config import DataConfig, PipelineConfig
 from mmsdk.config_file import load_config
-from mmsdk.errors import ConfigError, DataError, DecodeError, MmsdkError, did_you_mean, listed
-from mmsdk.media import identities, try_to_open
-from mmsdk.samples import FORMATS, Row, content, load_splits, read_rows
+from mmsdk.errors import ConfigError, DataError, MmsdkError, did_you_mean, listed
+from mmsdk.overlap import Overlaps, Splits, apart, duplicates, equal_files, equal_rows, equal_texts
+from mmsdk.readable import FileColumn, Reader, unreadable
+from mmsdk.samples import FORMATS, Row, load_splits, read_rows
 
-EXAMPLES = 20
+if TYPE_CHECKING:
+    from mmsdk.modalities import Modalities
+
 CONFIGS = (".yaml", ".yml")
 LABELS = ("answer", "target", "label")
 """What a column of labels is often called."""
-Problems = list[str]
-
-
-class Reader(Protocol):
-    """Where a value stands in a row, and how it is read. A `Port`, or a column of files."""
-
-    @property
-    def name(self) -> str: ...
-    def raw(self, row: Row) -> Any: ...
-    def prepare(self, row: Row, value: Any) -> Any: ...
-
-
-class FileColumn(NamedTuple):
-    """A column of paths in a table without a config."""
-
-    name: str
-
-    def raw(self, row: Row) -> Any:
-        value = row.value(self.name)
-        return (row.folder or Path()) / value if isinstance(value, str) else value
-
-    def prepare(self, row: Row, value: Any) -> None:
-        if not isinstance(value, Path):
-            raise DecodeError(f"expected the path of a file, got {str(value)[:40]}")
-        try_to_open(value)
+COUNTED = ("label", "labels", "label_sequence")
+"""Kinds of targets whose values are counted."""
+TEXTS = ("text", "url")
+"""Kinds of columns whose values may well stand in several splits."""
 
 
 class Tables(NamedTuple):
-    """The rows by split.
+    """All rows by split; the splits that are trained on, and that choose a checkpoint.
 
-    train, valid: splits that are trained on, and that choose a checkpoint. Whatever else there is judges the result.
-    names: columns that tell rows apart or divide them, without being part of what is learned.
+    roles: columns that name rows ("id") or divide them ("split"). Rows that differ in nothing else are equal.
     """
 
     splits: dict[str, list[Row]]
     train: set[str]
     valid: set[str]
-    names: set[str]
+    roles: dict[str, str]
 
-    def rows(self, splits: Iterable[str] | None = None) -> Iterator[Row]:
-        return chain.from_iterable(self.splits[name] for name in (self.splits if splits is None else splits))
+    def rows(self) -> Iterator[Row]:
+        return chain.from_iterable(self.splits.values())
 
-    def pairs(self) -> list[tuple[str, str]]:
-        """Splits that must have nothing in common: what the first one teaches must not help on the second one.
-
-        Two test splits may overlap. Where no split is called `train`, each is held against each.
-        """
-        rank = {name: 0 if name in self.train else 1 if name in self.valid else 2 for name in self.splits}
-        order = sorted(self.splits, key=lambda name: rank[name])
-        apart = 0 in rank.values()
-        return [(one, other) for one, other in combinations(order, 2) if rank[one] < rank[other] or not apart]
+    def training(self) -> Iterator[Row]:
+        return chain.from_iterable(rows for name, rows in self.splits.items() if name in self.train)
 
 
 def inspect(path: Path, split_column: str | None = None, label: str | None = None) -> dict[str, Any]:
-    """Look at a table (.jsonl, .csv), or at the data of a pipeline config (.yaml); the result is plain JSON.
+    """Look at a table (.jsonl, .csv), or at the data of a pipeline config (.yaml). The result is plain JSON.
+
+    Its "problems" are what makes a training fail, or its figures dishonest.
 
     split_column: of a table; by default "split", where there is such a column.
-    label: the column whose balance is counted; by default the heads' targets, or a column called like a label.
+    label: the column whose values are counted; by default the heads' targets, or a column called like a label.
 
     Raises:
         DataError: the data cannot be read at all, or a column that was asked for is not there.
         ConfigError: the config is not valid.
     """
-    problems: Problems = []
-    if path.suffix.lower() in CONFIGS:
-        if split_column is not None:
-            raise ConfigError(f"--split-column is for tables: {path} names its own in 'data: {{split_column: ...}}'")
-        config = load_config(path)
-        tables = _of_config(config, path)
-    elif path.suffix.lower() in FORMATS:
-        config, tables = None, _of_table(path, split_column)
-    else:
-        raise DataError(f"{path}: expected a table that ends in {listed(FORMATS)}, or a pipeline in '.yaml'")
-    columns = _columns(tables)
+    config, tables = _open(path, split_column)
+    names = dict.fromkeys(name for row in tables.rows() for name in row.values)
+    columns = {name: describe(row.values.get(name) for row in tables.rows()) for name in names}
     if label is not None and label not in columns:
         raise DataError(f"{path}: there is no column '{label}'.{did_you_mean(label, list(columns))}")
-    report: dict[str, Any] = {
-        "file": str(path),
-        "rows": sum(map(len, tables.splits.values())),
-        "columns": columns,
-        "splits": {name: len(rows) for name, rows in tables.splits.items()},
-    }
+    for name in columns.keys() & tables.roles.keys():
+        columns[name]["kind"] = tables.roles[name]
+    report: dict[str, Any] = {"file": str(path), "rows": sum(map(len, tables.splits.values())), "columns": columns}
+    report["splits"] = {name: len(rows) for name, rows in tables.splits.items()}
+    problems: list[str] = []
+    files: Sequence[Reader]
+    readers: Sequence[Reader]
     if config is None:
-        files: list[Reader] = [FileColumn(name) for name, about in columns.items() if about["kind"] in SUFFIXES]
-        readers = files
-        targets = [label] if label is not None else [name for name in LABELS if name in columns][:1]
+        files = readers = [FileColumn(name) for name, about in columns.items() if about["kind"] in SUFFIXES]
     else:
-        files, readers, report["streams"] = _configured(config, tables, columns, problems)
-        targets = [label] if label is not None else _targets(config)
-    report["labels"] = {name: _balance(tables, name, columns[name]["kind"]) for name in targets if name in columns}
+        from mmsdk.modalities import Modalities
+
+        modalities = Modalities(config)
+        streams, targets = modalities.stream_ports, modalities.target_ports
+        report["streams"] = {port.name: {"column": port.column, "absent": _absent(tables, port)} for port in streams}
+        problems += _fit(modalities, tables, list(columns))
+        files = [port for port in [*streams, *targets] if port.modality.reads_files]
+        readers = [port for port in [*streams, *targets] if not (problems and port.modality.fits)]
+    counted = [label] if label is not None else _label_columns(config, columns)
+    report["labels"] = {name: balance(tables.splits, name) for name in counted}
     report["unreadable"] = unreadable(tables.rows(), readers)
-    if report["unreadable"]["count"]:
-        problems.append(f"{report['unreadable']['count']:,} values cannot be read")
-    report["duplicates"] = _duplicates(tables)
-    report["leaks"] = _leaks(tables, files)
-    problems += [_leak_text(leak) for leak in report["leaks"]]
-    report["shared"] = _shared(tables, columns)
-    return report | {"problems": problems}
+    report["duplicates"] = duplicates(tables.splits, tables.roles)
+    pairs = apart(tables.splits, tables.train, tables.valid)
+    taught = [pair for pair in pairs if pair[0] in tables.train] or pairs
+    texts = [name for name in columns if columns[name]["kind"] in TEXTS and name not in counted]
+    report["leaks"] = {
+        "rows": equal_rows(tables.splits, pairs, tables.roles),
+        "files": _some({reader.name: equal_files(tables.splits, pairs, reader) for reader in files}),
+    }
+    report["shared"] = _some({name: equal_texts(tables.splits, taught, name) for name in texts})
+    return report | {"problems": [*problems, *_problems(report)]}
 
 
-def _of_table(path: Path, split_column: str | None) -> Tables:
-    first = next(read_rows(path), None)
-    if split_column is None and first is not None and "split" in first.values:
-        split_column = "split"
+def _open(path: Path, split_column: str | None) -> tuple[PipelineConfig | None, Tables]:
+    if path.suffix.lower() in CONFIGS:
+        if split_column is not None:
+            raise ConfigError(f"--split-column is for tables; {path} says it in 'data: {{split_column: ...}}'")
+        config = load_config(path)
+        return config, _of_config(config, path)
+    if path.suffix.lower() not in FORMATS:
+        raise DataError(f"{path}: expected a table that ends in {listed(FORMATS)}, or a pipeline in '.yaml'")
+    if split_column is None:
+        first = next(read_rows(path), None)
+        split_column = "split" if first is not None and "split" in first.values else None
     data = DataConfig(path=path, split_column=split_column)
-    splits = load_splits(data)
-    return Tables(splits, {data.train_split}, {data.valid_split}, {data.id_column, split_column or ""})
+    return None, _of_data({"": data})
 
 
 def _of_config(config: PipelineConfig, path: Path) -> Tables:
-    """The data of all stages; with several sources, a split is called `stage/split`."""
-    sources = {stage.name: stage.data or config.data for stage in config.steps()}
-    known: dict[str, DataConfig] = {}
-    for stage, data in sources.items():
+    """The data of all stages. Where they have data of their own, a split is called `stage/split`."""
+    sources: dict[str, DataConfig] = {}
+    for stage in config.steps():
+        data = stage.data or config.data
         if data is None:
             raise DataError(f"{path}: there is no data to look at: add 'data: {{path: FILE}}'")
-        if data not in known.values():
-            known[stage] = data
-    tables = Tables({}, set(), set(), set())
-    for stage, data in known.items():
-        prefix = f"{stage}/" if len(known) > 1 else ""
-        tables.splits.update({prefix + name: rows for name, rows in load_splits(data).items()})
+        if data not in sources.values():
+            sources[f"{stage.name}/"] = data
+    return _of_data(sources if len(sources) > 1 else dict.fromkeys([""], *sources.values()))
+
+
+def _of_data(sources: Mapping[str, DataConfig]) -> Tables:
+    """The splits of each source, with its prefix."""
+    tables = Tables({}, set(), set(), {})
+    for prefix, data in sources.items():
+        tables.splits.update({prefix + split: rows for split, rows in load_splits(data).items()})
         tables.train.add(prefix + data.train_split)
         tables.valid.add(prefix + data.valid_split)
-        tables.names.update({data.id_column, data.split_column or ""})
+        tables.roles.update({data.split_column: "split"} if data.split_column else {}, **{data.id_column: "id"})
     return tables
 
 
-def _columns(tables: Tables) -> dict[str, dict[str, Any]]:
-    names = dict.fromkeys(name for row in tables.rows() for name in row.values)
-    return {name: describe(row.values.get(name) for row in tables.rows()) for name in names}
+def _absent(tables: Tables, stream: Reader) -> dict[str, float]:
+    """The share of rows without a value, per split."""
+    return {
+        name: sum(stream.raw(row) is None for row in rows) / max(len(rows), 1) for name, rows in tables.splits.items()
+    }
+
+
+def _fit(modalities: Modalities, tables: Tables, columns: Sequence[str]) -> list[str]:
+    """Fit the modalities as a training would; why that is not possible, if so."""
+    if next(tables.training(), None) is None:
+        return [
+            f"nothing to train on: no rows in split {listed(sorted(tables.train))}; there is {listed(tables.splits)}"
+        ]
+    problems = []
+    for port in [*modalities.stream_ports, *modalities.target_ports]:
+        if all(port.raw(row) is None for row in tables.training()):
+            names = [port.column] if isinstance(port.column, str) else port.column
+            hint = "".join(did_you_mean(name, columns) for name in names if name not in columns)
+            problems.append(f"'{port.name}': no training row has a value in column {listed(names)}.{hint}")
+    try:
+        if not problems:
+            modalities.fit(tables.training)
+    except MmsdkError as error:
+        problems.append(str(error))
+    return problems
+
+
+def _label_columns(config: PipelineConfig | None, columns: Mapping[str, Any]) -> list[str]:
+    if config is None:
+        return [name for name in LABELS if name in columns and columns[name]["kind"] != "number"][:1]
+    targets = [(head.target_column(), head.target_config()) for head in config.heads.values()]
+    wanted = [column for column, target in targets if column and target and target.gives in COUNTED]
+    return [name for name in dict.fromkeys(wanted) if name in columns]
+
+
+def balance(splits: Splits, column: str) -> dict[str, dict[str, int]]:
+    """How often each label occurs per split, the most frequent first; of a list, each of its labels."""
+    counts = {
+        name: Counter(label for row in rows for label in _labels(row.value(column))) for name, rows in splits.items()
+    }
+    return {name: dict(count.most_common()) for name, count in counts.items()}
+
+
+def _labels(value: Any) -> list[str]:
+    """As text, so that 3 from a JSON file and "3" from a CSV file are one label."""
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    return [each if isinstance(each, str) else json.dumps(each) for each in values]
+
+
+def _some(found: Mapping[str, Overlaps]) -> dict[str, Overlaps]:
+    return {name: overlaps for name, overlaps in found.items() if overlaps}
+
+
+def _problems(report: Mapping[str, Any]) -> Iterator[str]:
+    count = report["unreadable"]["count"]
+    if count:
+        yield f"{count:,} {'value' if count == 1 else 'values'} cannot be read"
+    leaks = [("rows", found) for found in report["leaks"]["rows"]]
+    leaks += [(f"files of '{name}'", found) for name, each in report["leaks"]["files"].items() for found in each]
+    for what, found in leaks:
+        one, other = found["splits"]
+        counts = f"{found['count']:,} of {found['of']:,} different {what}"
+        yield f"{counts} in '{other}' are in '{one}', too, such as {' = '.join(dict.fromkeys(found['examples'][0]))}"

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from mmsdk.checkpoint import Checkpoints, Position
-from mmsdk.collate import Collated, Collator
+from mmsdk.collate import Collated, Collator, identity
 from mmsdk.config import DataConfig, PipelineConfig, StageConfig
 from mmsdk.errors import ConfigError, DataError, listed
 from mmsdk.folders import load_tree, save_tree, write_folder
@@ -131,7 +131,7 @@ def _groups(pipeline: Pipeline, rows: Sequence[Row], stream: str | None) -> list
         return None
     port = next(port for port in pipeline.modalities.stream_ports if port.name == stream)
     values = [port.raw(row) for row in rows]
-    return [value if isinstance(value, str | Path | int | float | None) else id(value) for value in values]
+    return [None if value is None else identity(value) for value in values]
 
 
 class _Shares(torch.utils.data.Dataset[Collated]):

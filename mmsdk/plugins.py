@@ -7,12 +7,12 @@ prefix says which plugin that is), so a slow or broken plugin costs nothing to t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal
+from importlib.metadata import EntryPoint, distributions
+from typing import Any, Literal, get_args
 
 from mmsdk.errors import PluginError, UnknownComponentError, listed, unknown_component
 
@@ -25,6 +25,8 @@ HOOKS: Mapping[str, str] = {
     "fusion": "mmsdk_fusions",
     "head": "mmsdk_heads",
 }
+PREFIX = r"[a-z][a-z0-9_]*"
+TYPE = rf"{PREFIX}(\.{PREFIX})*"
 Kind = Literal["modality", "encoder", "fusion", "head"]
 State = Literal["found", "loaded", "failed", "incompatible", "conflict"]
 
@@ -55,13 +57,13 @@ class Plugin:
             self.state = "failed"
             self.reason = (
                 f"plugin '{self.prefix}' ({self.distribution} {self.version}) is installed but failed to load: "
+                f"{type(error).__name__}: {error}"
             )
-            self.reason += f"{type(error).__name__}: {error}"
 
 
-def _collect(module: object, prefix: str) -> dict[str, dict[str, type[Any]]]:
+def _collect(module: Any, prefix: str) -> dict[str, dict[str, type[Any]]]:
     """What the hooks of one plugin return, checked. A manager of its own keeps a raising hook from the others."""
-    import pluggy  # here, because looking at metadata alone does without it
+    import pluggy  # here, because the plugins' metadata can be read without it
 
     from mmsdk import hookspecs
 
@@ -69,26 +71,41 @@ def _collect(module: object, prefix: str) -> dict[str, dict[str, type[Any]]]:
     manager.add_hookspecs(hookspecs)
     manager.register(module)
     manager.check_pending()
+    if not manager.get_hookcallers(module):
+        raise PluginError(f"{module.__name__} has no hooks: is each one decorated with @hookimpl?")
     found: dict[str, dict[str, type[Any]]] = {}
     for kind, hook in HOOKS.items():
         found[kind] = {}
-        for component in (item for items in getattr(manager.hook, hook)() for item in items):
-            name = component_type(component, kind)
-            if prefix and not name.startswith(prefix + "."):
-                raise PluginError(f"its {kind} '{name}' must be called '{prefix}.{name.rpartition('.')[2]}'")
-            found[kind][name] = component
+        for components in getattr(manager.hook, hook)():
+            if not isinstance(components, Iterable):
+                raise PluginError(f"{hook} must return a list of config classes, not {components!r}")
+            for component in components:
+                name = component_type(component, kind)
+                if prefix and not name.startswith(prefix + "."):
+                    raise PluginError(f"its {kind} '{name}' must be called '{prefix}.{name.rpartition('.')[2]}'")
+                if name in found[kind]:
+                    raise PluginError(f"it brings two {HOOKS[kind].removeprefix('mmsdk_')} '{name}'")
+                if prefix:
+                    component.model_rebuild()  # a field of an unknown type shows here, not in somebody's config
+                found[kind][name] = component
     return found
 
 
 def component_type(component: type[Any], kind: str) -> str:
-    """The `type` of a config class, such as 'speech.crnn'; checks that the class is a declaration of that kind."""
-    if getattr(component, "kind", None) != kind:
-        raise PluginError(f"{HOOKS[kind]} returned {component!r}, which is not a {kind} config class")
-    name = component.type_name()
-    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*", name):
+    """The `type` of a config class, such as 'speech.crnn'; checks that the class is a declaration of that kind.
+
+    Raises:
+        PluginError: it is not.
+    """
+    is_declaration = isinstance(component, type) and hasattr(component, "type_name")
+    if not is_declaration or getattr(component, "kind", None) != kind:
+        raise PluginError(f"{HOOKS[kind]} returned {component!r}, which is not a config class of kind '{kind}'")
+    field = component.model_fields.get("type")
+    name = field.default if field is not None else None
+    if not isinstance(name, str) or not re.fullmatch(TYPE, name) or get_args(field.annotation) != (name,):
         raise PluginError(
             f"{component.__name__} needs a field like: type: Literal['prefix.name'] = 'prefix.name' "
-            f"(lower case, digits and underscores), not {name!r}"
+            "(lower case, digits and underscores)"
         )
     return name
 
@@ -98,7 +115,7 @@ class Registry:
 
     def __init__(self, found: Iterable[EntryPoint] | None = None) -> None:
         core = Plugin("", "mmsdk.builtin.plugin", "mmsdk", _version("mmsdk"))
-        self.plugins = [core, *_plugins(_installed() if found is None else found)]
+        self.plugins = [core, *_plugins(installed_entry_points() if found is None else found)]
         self.local: dict[str, dict[str, type[Any]]] = {kind: {} for kind in HOOKS}
 
     def find(self, kind: Kind, name: str) -> type[Any]:
@@ -109,23 +126,28 @@ class Registry:
         """
         if name in self.local[kind]:
             return self.local[kind][name]
-        prefix, dot, _ = name.partition(".")
-        owners = [plugin for plugin in self.plugins if plugin.prefix == (prefix if dot else "")]
+        owners = self._owners(name)
         for owner in owners:
             owner.load()
             if name in owner.components[kind]:
                 return owner.components[kind][name]
-        known = [*self.local[kind], *(other for owner in owners for other in owner.components[kind])]
-        if not owners:
-            known += [other for plugin in self.plugins[:1] for other in plugin.components[kind]]
-        reason = next((owner.reason for owner in owners if owner.reason), None)
-        raise UnknownComponentError(unknown_component(kind, name, sorted(known), reason))
+        known = sorted(self._named(kind, owners))
+        reasons = [owner.reason for owner in owners if owner.reason]
+        reasons += [
+            f"it is a {other}. Known: {listed(known)}." for other in HOOKS if name in self._named(other, owners)
+        ]
+        raise UnknownComponentError(unknown_component(kind, name, known, next(iter(reasons), None), bool(owners)))
 
     def all(self, kind: Kind) -> dict[str, type[Any]]:
         """Every component of a kind, sorted by `type`; imports all plugins."""
-        found = dict(self.local[kind])
         for plugin in self.plugins:
             plugin.load()
+        return self.loaded(kind)
+
+    def loaded(self, kind: Kind) -> dict[str, type[Any]]:
+        """The components of a kind that are at hand without importing any more plugins."""
+        found = dict(self.local[kind])
+        for plugin in self.plugins:
             found |= plugin.components[kind]
         return dict(sorted(found.items()))
 
@@ -133,8 +155,15 @@ class Registry:
         """The plugin that has the prefix of a component; None for one that was registered in this process."""
         if any(name in components for components in self.local.values()):
             return None
-        prefix, dot, _ = name.partition(".")
-        return next((plugin for plugin in self.plugins if plugin.prefix == (prefix if dot else "")), None)
+        return next(iter(self._owners(name)), None)
+
+    def _named(self, kind: str, owners: Iterable[Plugin]) -> set[str]:
+        return {*self.local[kind], *(name for owner in owners for name in owner.components[kind])}
+
+    def _owners(self, name: str) -> list[Plugin]:
+        """The plugins that have the prefix of a component: one, or several in conflict. Bare words are the core's."""
+        prefix = name.partition(".")[0] if "." in name else ""
+        return [plugin for plugin in self.plugins if plugin.prefix == prefix]
 
     def register(self, component: type[Any]) -> None:
         kind = str(getattr(component, "kind", None))
@@ -146,28 +175,32 @@ class Registry:
             owner.load()
             if name in owner.components[kind]:
                 raise PluginError(f"{kind} '{name}' exists already, in {owner.distribution}: choose another type")
+        try:
+            component.model_rebuild()
+        except Exception as error:
+            raise PluginError(f"{component.__name__} cannot be used: {error}") from None
         self.local[kind][name] = component
 
 
-def _installed() -> Iterable[EntryPoint]:
-    points = entry_points()
-    return (point for group in points.groups for point in points.select(group=group))
+def installed_entry_points() -> Iterator[EntryPoint]:
+    """Every entry point of every installed package. A package with damaged metadata has none."""
+    for distribution in distributions():
+        try:
+            yield from distribution.entry_points
+        except Exception:
+            continue
 
 
 def _plugins(found: Iterable[EntryPoint]) -> list[Plugin]:
     """The plugins that the metadata names, each once; two of one prefix exclude each other."""
-    plugins: dict[tuple[str, str, str], Plugin] = {}
+    plugins: dict[tuple[str, str], Plugin] = {}
     for point in found:
         group = re.fullmatch(r"mmsdk\.(v\d+)", point.group)
-        if group is None:
-            continue
-        name = point.dist.name if point.dist else "unknown"
-        plugin = Plugin(point.name, point.module, name, point.dist.version if point.dist else "?", group[1])
-        if plugin.api != API:
-            plugin.state = "incompatible"
-            plugin.reason = f"{name} needs plugin API {plugin.api}, this mmsdk speaks {API}: "
-            plugin.reason += "pip install -U mmsdk" if plugin.api > API else f"pip install -U {name}"
-        plugins[(group[1], point.name, name)] = plugin
+        if group is not None:
+            plugin = _described(point, group[1])
+            key = (plugin.prefix, plugin.distribution)
+            if key not in plugins or plugins[key].api != API:  # it may speak another version too
+                plugins[key] = plugin
     usable = [plugin for plugin in plugins.values() if plugin.state == "found"]
     for plugin in usable:
         rivals = [other.distribution for other in usable if other.prefix == plugin.prefix]
@@ -175,6 +208,29 @@ def _plugins(found: Iterable[EntryPoint]) -> list[Plugin]:
             plugin.state = "conflict"
             plugin.reason = f"{listed(sorted(rivals))} both claim the prefix '{plugin.prefix}': uninstall one of them"
     return sorted(plugins.values(), key=lambda plugin: (plugin.prefix, plugin.distribution))
+
+
+def _described(point: EntryPoint, api: str) -> Plugin:
+    """A plugin as its metadata tells it, without importing it."""
+    name, version = distribution_of(point)
+    plugin = Plugin(point.name, point.value.partition(":")[0].strip(), name, version, api)
+    if api != API:
+        plugin.state = "incompatible"
+        newer = int(api[1:]) > int(API[1:])
+        plugin.reason = f"{name} needs plugin API {api}, this mmsdk speaks {API}: "
+        plugin.reason += "pip install -U mmsdk" if newer else f"pip install -U {name}"
+    elif not re.fullmatch(PREFIX, point.name):
+        plugin.state = "failed"
+        plugin.reason = f"{name}: the prefix '{point.name}' is not made of lower case, digits and underscores"
+    return plugin
+
+
+def distribution_of(point: EntryPoint) -> tuple[str, str]:
+    """Name and version of the package that an entry point comes from."""
+    try:
+        return str(point.dist.name), str(point.dist.version)  # type: ignore[union-attr]
+    except Exception:  # metadata that is missing or damaged
+        return "unknown", "unknown"
 
 
 def _version(distribution: str) -> str:

@@ -93,20 +93,23 @@ def _jsonl(file: Iterable[str], path: Path) -> Iterator[tuple[int, Any]]:
 
 def _csv(file: Iterable[str], path: Path) -> Iterator[tuple[int, Any]]:
     reader = csv.DictReader(file, strict=True)
+    end = 0  # of what was read whole: a bad row begins after it, and may run to the end of the file
     try:
         header = list(reader.fieldnames or [])
         twice = [name for place, name in enumerate(header) if name in header[:place]]
         if twice:
             raise DataError(f"{path}:1: there are two columns '{twice[0]}': rename one of them")
+        end = reader.line_num
         for values in reader:
             if None in values or None in values.values():
                 found = len(values) - (None in values) - sum(cell is None for cell in values.values())
                 extra = values.get(None)
                 found += len(extra) if extra else 0
                 raise DataError(f"{path}:{reader.line_num}: {found} cells, but the header has {len(header)} columns")
-            yield reader.line_num, values
+            end = reader.line_num
+            yield end, values
     except csv.Error as error:
-        raise DataError(f"{path}:{reader.line_num}: not CSV: {error}") from None
+        raise DataError(f"{path}:{end + 1}: not CSV: {error}") from None
 
 
 def load_splits(data: DataConfig) -> dict[str, list[Row]]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Union
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
+from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -33,12 +33,13 @@ class Slot:
         return core_schema.with_info_plain_validator_function(self._validate, serialization=dump)
 
     def _validate(self, value: Any, info: core_schema.ValidationInfo) -> Any:
-        if getattr(value, "kind", None) == self.kind:
+        if isinstance(value, BaseModel) and getattr(value, "kind", None) == self.kind:
             return self._checked(type(value)) and value
         if isinstance(value, str):
             value = {"type": value}
         if not isinstance(value, Mapping) or not isinstance(value.get("type"), str):
-            raise PydanticCustomError("slot", "Expected a {kind} such as {{type: ...}}", {"kind": self.kind})
+            message = "Say which {kind}: {braces}. `mmsdk plugins` lists all."
+            raise PydanticCustomError("slot", message, {"kind": self.kind, "braces": "{type: NAME}"})
         try:
             found = registry().find(self.kind, value["type"])
         except UnknownComponentError as error:
@@ -59,14 +60,18 @@ class Slot:
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         if self in _open:
             return {"$ref": f"#/$defs/{self.alias}"}
-        classes = [c for c in registry().all(self.kind).values() if self.level in (None, getattr(c, "level", None))]
-        union: Any = Union[tuple(classes)] if len(classes) > 1 else classes[0]  # noqa: UP007 - built at run time
+        found = registry().all(self.kind).items()
+        classes = {name: each for name, each in found if self.level in (None, getattr(each, "level", None))}
+        if not classes:
+            return {"not": {}, "description": f"no {self.kind} is installed"}
+        union: Any = Union[tuple(classes.values())]  # noqa: UP007 - built at run time
         annotated: Any = Annotated[union, Field(discriminator="type")] if len(classes) > 1 else union
         _open.add(self)
         try:
-            return handler(TypeAdapter(annotated).core_schema)
+            in_full = handler(TypeAdapter(annotated).core_schema)
         finally:
             _open.discard(self)
+        return {"anyOf": [{"enum": list(classes), "description": "the type alone, with its defaults"}, in_full]}
 
 
 def _dump(value: Any, info: core_schema.SerializationInfo) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor
 
@@ -21,9 +21,10 @@ from mmsdk.config import PipelineConfig, TrainingConfig
 from mmsdk.config_file import load_config
 from mmsdk.containers import HeadOutput
 from mmsdk.curve import draw_curve
-from mmsdk.errors import DecodeError, TrainingError, listed
+from mmsdk.errors import ConfigError, DecodeError, TrainingError, listed
 from mmsdk.evaluation import computed, measure
 from mmsdk.job import Job, StagePlan, open_job
+from mmsdk.journal import Journal
 from mmsdk.pipeline import Pipeline, alone
 from mmsdk.prediction import to_device
 from mmsdk.processes import gather
@@ -34,7 +35,6 @@ from mmsdk.sampling import step_seed
 from mmsdk.selection import Selection
 
 PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
-LOG_SECONDS = 2.0
 
 
 class Trained(NamedTuple):
@@ -84,6 +84,7 @@ def train(
     pipeline, position = job.pipeline, job.position
     pipeline.gather, pipeline.rank = gather, job.rank
     if checked.training.trackers:
+        accelerator.project_configuration.set_directories(str(run.folder))
         accelerator.init_trackers(stem)
     with Progress(show and accelerator.is_main_process) as progress:
         for plan in job.stages[position.stage :]:
@@ -111,7 +112,7 @@ def _train_stage(job: Job, plan: StagePlan, accelerator: Accelerator, progress: 
     trained = [parameter for parameter in pipeline.parameters() if parameter.requires_grad]
     generator = torch.Generator(accelerator.device)
     progress.stage(plan.config.name, plan.absent, position.step, steps)
-    log = _StepLog(job, accelerator, plan)
+    journal = Journal(job, accelerator, plan)
 
     for step, parts in job.batches(plan, position.step):
         torch.manual_seed(seed := step_seed(training.seed, position.total, job.rank))
@@ -123,7 +124,7 @@ def _train_stage(job: Job, plan: StagePlan, accelerator: Accelerator, progress: 
                 outputs = model(to_device(batch, accelerator.device), heads, generator)
                 loss, sums = total(outputs, plan.weights, accelerator.reduce, job.processes)
                 accelerator.backward(loss / len(parts))
-            log.add(sums)
+            journal.add(sums)
         norm = float(accelerator.clip_grad_norm_(trained, math.inf if training.clip is None else training.clip))
         if not math.isfinite(norm) and accelerator.scaler is None:  # float16 meets infinities, and skips the step
             raise TrainingError(_not_finite(job, outputs, norm, [name for part in parts for name in part.batch.ids]))
@@ -131,12 +132,12 @@ def _train_stage(job: Job, plan: StagePlan, accelerator: Accelerator, progress: 
         optimizer.zero_grad()
 
         position.step, position.total = step + 1, position.total + 1
-        log.step(step, norm, optimizer, progress)
+        journal.step(step, norm, optimizer, progress)
         ends_epoch = position.step % plan.steps_per_epoch == 0
         ends_stage = position.step == steps
         if ends_epoch:
             figures = _measured(job, plan.valid, heads, accelerator)
-            log.epoch(position.step // plan.steps_per_epoch, figures, progress)
+            journal.epoch(position.step // plan.steps_per_epoch, figures, progress)
             ends_stage |= selection.take(figures, position)
         every = training.checkpoint.every
         if ends_epoch or (every is not None and position.total % every == 0):
@@ -144,7 +145,7 @@ def _train_stage(job: Job, plan: StagePlan, accelerator: Accelerator, progress: 
             if ends_stage:
                 _end_stage(job, selection)
             _save(job, state, accelerator)
-        log.resume()
+        journal.resume()
         if ends_stage:
             break
     accelerator.unwrap_model(model, keep_fp32_wrapper=False)
@@ -174,68 +175,6 @@ def total(
     )
     sums = reduce(torch.stack([stacked.detach(), torch.stack(counts)]), "sum")
     return (scale * stacked / sums[1].clamp(min=1)).sum() * processes, sums
-
-
-class _StepLog:
-    """Losses, speed and log lines of a stage. Sums over an epoch live in the position, to survive a stop."""
-
-    def __init__(self, job: Job, accelerator: Accelerator, plan: StagePlan) -> None:
-        self.job, self.accelerator, self.plan = job, accelerator, plan
-        self.now: Tensor | None = None
-        self.since = self.logged = time.perf_counter()
-
-    def add(self, sums: Tensor) -> None:
-        self.now = sums if self.now is None else self.now + sums
-
-    def step(self, step: int, norm: float, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-        """After an optimizer step."""
-        position, plan, heads = self.job.position, self.plan, list(self.plan.weights)
-        assert self.now is not None
-        sums, counts = self.now.tolist()
-        self.now = None
-        for name, own, count in zip(heads, sums, counts, strict=True):
-            before = position.sums.get(name, [0.0, 0.0])
-            position.sums[name] = [before[0] + own, before[1] + count]
-        time_now = time.perf_counter()
-        position.seconds += time_now - self.since
-        self.since = time_now
-        position.samples += min(plan.batch_size, len(plan.train) - step % plan.steps_per_epoch * plan.batch_size)
-        losses = {name: own / max(count, 1.0) for name, own, count in zip(heads, sums, counts, strict=True)}
-        progress.advance(sum(losses.values()), position.samples / position.seconds)
-        every = self.job.config.training.log_every
-        if time_now - self.logged > LOG_SECONDS if every is None else position.total % every == 0:
-            self.logged = time_now
-            rate = max(group["lr"] for group in optimizer.param_groups)
-            self._write("step", losses, rate=rate, norm=norm)
-
-    def epoch(self, epoch: int, figures: Mapping[str, float], progress: Progress) -> None:
-        """After an epoch and its measurement."""
-        losses = {name: own / max(count, 1.0) for name, (own, count) in self.job.position.sums.items()}
-        self.job.position.sums = {}
-        self._write("epoch", losses, epoch=epoch, metrics=dict(figures))
-        progress.epoch(self.plan.config.name, epoch, self.plan.epochs, losses, figures)
-
-    def resume(self) -> None:
-        """Measuring and saving do not count as training time."""
-        self.since = time.perf_counter()
-
-    def _write(self, event: str, losses: Mapping[str, float], **more: Any) -> None:
-        position = self.job.position
-        if self.accelerator.is_main_process:
-            speed = position.samples / position.seconds
-            place = {
-                "event": event,
-                "stage": self.plan.config.name,
-                "step": position.step,
-                "total": position.total,
-            }
-            self.job.run.log(**place, losses=losses, **more, samples_per_second=round(speed, 1))
-        if self.accelerator.trackers:
-            values = {f"{self.plan.config.name}/loss/{name}": value for name, value in losses.items()}
-            metrics = {
-                f"{self.plan.config.name}/valid/{name}": value for name, value in more.get("metrics", {}).items()
-            }
-            self.accelerator.log(values | metrics, step=position.total)
 
 
 def _end_stage(job: Job, selection: Selection) -> None:
@@ -283,12 +222,17 @@ def _final_metrics(job: Job, accelerator: Accelerator) -> dict[str, float]:
 
 def _accelerator(training: TrainingConfig) -> Accelerator:
     """A fresh one: a process that trains twice may use another precision the second time."""
+    installed = [str(each) for each in get_available_trackers()]
+    for name in training.trackers:
+        if name not in installed:
+            known = name in {str(each) for each in LOGGER_TYPE_TO_CLASS}
+            hint = f": pip install {name}" if known else f". Accelerate knows: {listed(LOGGER_TYPE_TO_CLASS)}"
+            raise ConfigError(f"training.trackers: '{name}' is not {'installed' if known else 'a tracker'}{hint}")
     AcceleratorState._reset_state()
     return Accelerator(
         cpu=training.device == "cpu",
         mixed_precision=PRECISIONS[training.precision],
         log_with=training.trackers or None,
-        project_dir="runs" if training.trackers else None,
     )
 
 

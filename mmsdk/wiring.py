@@ -7,49 +7,55 @@ from typing import TYPE_CHECKING
 
 from mmsdk.errors import did_you_mean, listed
 from mmsdk.formats import Source
+from mmsdk.plugins import registry
 
 if TYPE_CHECKING:
     from mmsdk.config import EncoderConfig, HeadConfig, ModalityConfig, PipelineConfig
 
-Problem = tuple[tuple[str | int, ...], str]
+Where = tuple[str | int, ...]
+Problem = tuple[Where, str]
 FUSED = "fused"
 
 
 def problems(config: PipelineConfig) -> list[Problem]:
     """Everything that does not fit, each with its place in the config."""
-    streams = list(_streams(config))
-    return streams or [*_fusion(config), *_heads(config), *_stages(config)]
+    sharing = list(_sharing(config))
+    found = [*sharing, *_streams(config), *_heads(config), *_training(config)]
+    return found if sharing else [*found, *_fusion(config), *_stages(config)]  # these ask for the owners of streams
+
+
+def _sharing(config: PipelineConfig) -> Iterator[Problem]:
+    for name, stream in config.streams.items():
+        if stream.shared_with is None:
+            continue
+        where = ("streams", name, "shared_with")
+        other = config.streams.get(stream.shared_with)
+        if other is None:
+            yield where, _no_stream(config, stream.shared_with)
+        elif other.shared_with is not None:
+            yield where, "Share with a stream that has a modality and an encoder of its own."
+
+
+def _no_stream(config: PipelineConfig, name: str) -> str:
+    hint = did_you_mean(name, list(config.streams)) or f" Streams: {listed(config.streams)}."
+    return f"There is no stream '{name}'.{hint}"
 
 
 def _streams(config: PipelineConfig) -> Iterator[Problem]:
-    names = list(config.streams)
     for name, stream in config.streams.items():
-        where = ("streams", name)
         if name == FUSED:
-            yield where, f"'{FUSED}' means the result of the fusion: choose another name for this stream"
-        if stream.shared_with is not None:
-            other = config.streams.get(stream.shared_with)
-            if other is None:
-                yield (
-                    (*where, "shared_with"),
-                    f"There is no stream '{stream.shared_with}'. Streams: {listed(names)}.",
-                )
-            elif other.shared_with is not None or stream.shared_with == name:
-                yield (
-                    (*where, "shared_with"),
-                    "Share with a stream that has a modality and an encoder of its own.",
-                )
-            continue
+            yield ("streams", name), f"'{FUSED}' means the result of the fusion: choose another name for this stream."
         modality, encoder = stream.modality, stream.encoder
-        assert modality is not None and encoder is not None  # StreamConfig saw to it
-        if modality.gives not in encoder.reads:
-            yield (*where, "encoder"), _mismatch(name, modality, encoder)
+        if modality is not None and encoder is not None and modality.gives not in encoder.reads:
+            yield ("streams", name, "encoder"), _mismatch(name, modality, encoder)
 
 
 def _mismatch(stream: str, modality: ModalityConfig, encoder: EncoderConfig) -> str:
+    fitting = [name for name, each in registry().loaded("encoder").items() if modality.gives in each.reads]
     return (
         f"Encoder '{encoder.type_name()}' reads {listed(encoder.reads)}, "
         f"but stream '{stream}' gives '{modality.gives}' ({modality.type_name()})."
+        f" Encoders that read it: {listed(fitting, 'none that is loaded; see `mmsdk plugins`')}."
     )
 
 
@@ -86,11 +92,12 @@ def _heads(config: PipelineConfig) -> Iterator[Problem]:
     for name, head in config.heads.items():
         where = ("heads", name)
         if name == FUSED:
-            yield where, f"'{FUSED}' means the result of the fusion: choose another name for this head"
+            yield where, f"'{FUSED}' means the result of the fusion: choose another name for this head."
+        given = "reads" in head.model_fields_set
         for place, read in enumerate(head.reads):
             complaint = _read(config, read)
             if complaint:
-                yield (*where, "reads", place), complaint
+                yield (*where, "reads", place) if given else where, complaint
         if len(set(head.reads)) < len(head.reads):
             yield (*where, "reads"), "Each source can be read once."
         yield from _sources(where, head)
@@ -99,38 +106,26 @@ def _heads(config: PipelineConfig) -> Iterator[Problem]:
 
 def _read(config: PipelineConfig, read: str) -> str | None:
     source, dot, stream = read.partition(".")
-    names = list(config.streams)
-    if source == FUSED:
-        if config.fusion is None:
-            return "There is no `fusion:` to read from. Add one, or name streams in `reads`."
-        if dot and stream not in config.streams:
-            return f"There is no stream '{stream}' in '{read}'. Streams: {listed(names)}."
-        if dot and not config.fusion.contextual:
-            return f"Fusion '{config.fusion.type_name()}' does not give '{read}': read '{stream}' or '{FUSED}' instead."
-        return None
-    if read in config.streams:
-        return None
-    return f"There is no stream '{read}'.{did_you_mean(read, names) or f' Streams: {listed(names)}.'}"
+    if source != FUSED:
+        return None if read in config.streams else _no_stream(config, read)
+    if config.fusion is None:
+        return "There is no `fusion:` to read from. Add one, or name streams in `reads`."
+    if dot and stream not in config.streams:
+        return _no_stream(config, stream)
+    if dot and not config.fusion.contextual:
+        return f"Fusion '{config.fusion.type_name()}' does not give '{read}': read '{stream}' or '{FUSED}' instead."
+    return None
 
 
 def _sources(where: tuple[str, ...], head: HeadConfig) -> Iterator[Problem]:
-    if head.decision is not None:
-        if not head.scoring:
-            yield (
-                (*where, "decision"),
-                f"Head '{head.type_name()}' gives no scores that a decision rule could join.",
-            )
-        elif len(head.reads) < 2:
-            yield (*where, "decision"), "A decision rule joins several sources: name at least two in `reads`."
-    elif head.sources == "one" and len(head.reads) > 1:
-        yield (
-            (*where, "reads"),
-            (
-                f"Head '{head.type_name()}' reads one source. Read 'fused' (feature level), "
-                "or say how to join them: decision: {type: decision_mean}."
-            ),
-        )
-    elif head.sources == "several" and len(head.reads) < 2:
+    if head.decision is not None and not head.scoring:
+        yield (*where, "decision"), f"Head '{head.type_name()}' gives no scores that a decision rule could join."
+    elif head.decision is not None and len(head.reads) < 2:
+        yield (*where, "decision"), "A decision rule joins several sources: name at least two in `reads`."
+    elif head.decision is None and head.sources == "one" and len(head.reads) > 1:
+        how = ", or say how to join them: decision: {type: decision_mean}" if head.scoring else ""
+        yield (*where, "reads"), f"Head '{head.type_name()}' reads one source. Read 'fused' (feature level){how}."
+    elif head.decision is None and head.sources == "several" and len(head.reads) < 2:
         yield (*where, "reads"), f"Head '{head.type_name()}' reads at least two sources."
 
 
@@ -148,8 +143,6 @@ def _target(where: tuple[str, ...], head: HeadConfig) -> Iterator[Problem]:
 
 
 def _stages(config: PipelineConfig) -> Iterator[Problem]:
-    roots = [f"streams.{name}" for name in config.streams if config.owner_of(name) == name]
-    roots += ["fusion"] * (config.fusion is not None) + [f"heads.{name}" for name in config.heads]
     seen: set[str] = set()
     for place, stage in enumerate(config.stages):
         where = ("stages", place)
@@ -160,12 +153,32 @@ def _stages(config: PipelineConfig) -> Iterator[Problem]:
             if head not in config.heads:
                 hint = did_you_mean(head, list(config.heads)) or f" Heads: {listed(config.heads)}."
                 yield (*where, "heads", head), f"There is no head '{head}'.{hint}"
-        for key in ("freeze", "learning_rates"):
-            for part in getattr(stage, key):
-                if not any(part == root or part.startswith(root + ".") for root in [*roots, "streams", "heads"]):
-                    yield (*where, key), f"There is no part '{part}'. Parts: {listed(roots)}."
-    if config.training.group is not None and config.training.group not in config.streams:
-        yield (
-            ("training", "group"),
-            f"There is no stream '{config.training.group}'. Streams: {listed(config.streams)}.",
-        )
+        for index, part in enumerate(stage.freeze):
+            yield from _part(config, (*where, "freeze", index), part)
+        for part in stage.learning_rates:
+            yield from _part(config, (*where, "learning_rates", part), part)
+
+
+def _training(config: PipelineConfig) -> Iterator[Problem]:
+    group, stopping = config.training.group, config.training.early_stopping
+    if group is not None and group not in config.streams:
+        yield ("training", "group"), _no_stream(config, group)
+    chosen: list[tuple[Where, str | None]] = [(("training", "select_by"), config.training.select_by)]
+    chosen += [(("training", "early_stopping", "metric"), stopping.metric)] if stopping is not None else []
+    for where, metric in chosen:
+        if metric is not None and metric.partition("/")[0] not in config.heads:
+            yield where, f"Metrics are called head/metric, but '{metric}' begins with none of {listed(config.heads)}."
+
+
+def _part(config: PipelineConfig, where: Where, part: str) -> Iterator[Problem]:
+    """Parts are `streams`, `streams.<stream>.encoder`, `fusion`, `heads`, `heads.<head>`, and what is inside them."""
+    root, _, inside = part.partition(".")
+    name = inside.partition(".")[0]
+    known = [f"streams.{stream}.encoder" for stream in config.streams if config.owner_of(stream) == stream]
+    known += ["fusion"] * (config.fusion is not None) + [f"heads.{head}" for head in config.heads]
+    if any(f"{one}.".startswith(f"{part}.") or f"{part}.".startswith(f"{one}.") for one in known):
+        return
+    if root == "streams" and name in config.streams and config.owner_of(name) != name:
+        yield where, f"Stream '{name}' shares its encoder: name 'streams.{config.owner_of(name)}.encoder'."
+    else:
+        yield where, f"There is no part '{part}'.{did_you_mean(part, known)} Parts: {listed(known)}."

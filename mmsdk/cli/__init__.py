@@ -24,6 +24,25 @@ class Commands(TyperGroup):
     def get_command(self, ctx, cmd_name):  # type: ignore[no-untyped-def]
         return super().get_command(ctx, cmd_name) or foreign_command(cmd_name)
 
+    def invoke(self, ctx):  # type: ignore[no-untyped-def]
+        """An error that mmsdk raises on purpose is a message and exit code 1, never a traceback."""
+        as_json = "--json" in ctx.args
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except MmsdkError as error:
+            print(f"error: {error}", file=sys.stderr)
+            if as_json:
+                print(json.dumps({"error": str(error)}, ensure_ascii=False))
+            sys.exit(1)
+        except KeyboardInterrupt:
+            print("\nStopped. A training run goes on from its last checkpoint with --resume.", file=sys.stderr)
+            sys.exit(130)
+        except BrokenPipeError:  # the reader of our output has gone, as in `| head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
+
 
 app = typer.Typer(
     cls=Commands,
@@ -37,19 +56,7 @@ for module in (quickstart, validate, schema, data, plugins, train, evaluate, pre
 
 
 def main() -> None:
-    """Run the command line. An error that mmsdk raises on purpose is a message and exit code 1, never a traceback."""
+    """Run the command line."""
     # Threads that wait must sleep: on shared cores spinning ones make small products tens of times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        app()
-    except MmsdkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        if "--json" in sys.argv:
-            print(json.dumps({"error": str(error)}))
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("\nStopped. A training run goes on from its last checkpoint with --resume.", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of our output has gone, as in `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+    app()

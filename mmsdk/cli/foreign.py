@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
-from mmsdk.errors import PluginError
-from mmsdk.plugins import COMMANDS
+from mmsdk.errors import MmsdkError, PluginError, listed
+from mmsdk.plugins import COMMANDS, distribution_of, installed_entry_points
 
 
 @cache
-def _found() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=COMMANDS)}
+def _found() -> dict[str, dict[str, EntryPoint]]:
+    """By command: the distributions that bring it, one unless they are in conflict."""
+    found: dict[str, dict[str, EntryPoint]] = {}
+    for point in installed_entry_points():
+        if point.group == COMMANDS:
+            found.setdefault(point.name, {}).setdefault(distribution_of(point)[0], point)
+    return found
 
 
 def foreign_names() -> list[str]:
@@ -24,21 +29,29 @@ def foreign_names() -> list[str]:
 
 def foreign_command(name: str) -> TyperCommand | None:
     """A stand-in that imports the plugin when it is called, and hands all arguments on."""
-    point = _found().get(name)
-    if point is None:
+    points = _found().get(name)
+    if points is None:
         return None
-    source = point.dist.name if point.dist is not None else point.value
 
     def call(context: Any) -> None:
-        try:
-            loaded = point.load()
-        except (Exception, SystemExit) as error:
-            raise PluginError(
-                f"command '{name}' of {source} cannot be loaded: {type(error).__name__}: {error}"
-            ) from None
-        typer.main.get_command(loaded).main(context.args, prog_name=f"mmsdk {name}", standalone_mode=True)
+        command = _loaded(name, points)
+        command.main(context.args, prog_name=f"mmsdk {name}", standalone_mode=True)
 
     settings = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
-    command = TyperCommand(name, context_settings=settings, help=f"(from {source})", rich_markup_mode=None)
-    command.invoke = call  # type: ignore[method-assign, assignment]
-    return command
+    stand_in = TyperCommand(
+        name, context_settings=settings, help=f"(from {', '.join(sorted(points))})", rich_markup_mode=None
+    )
+    stand_in.invoke = call  # type: ignore[method-assign, assignment]
+    return stand_in
+
+
+def _loaded(name: str, points: dict[str, EntryPoint]) -> Any:
+    if len(points) > 1:
+        raise PluginError(f"{listed(sorted(points))} both bring the command '{name}': uninstall one of them")
+    ((source, point),) = points.items()
+    try:
+        return typer.main.get_command(point.load())
+    except MmsdkError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"command '{name}' of {source} cannot be loaded: {type(error).__name__}: {error}") from None

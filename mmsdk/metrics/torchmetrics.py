@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,9 +53,7 @@ class TorchMetric(RowMetric):
             found = found.mean()  # over the columns
         if not isinstance(found, Tensor) or found.numel() != 1:
             name = type(self.metric).__name__
-            raise ConfigError(
-                f"Metric 'torchmetrics.{name}' is more than one number: remove it from 'metrics'."
-            )
+            raise ConfigError(f"Metric 'torchmetrics.{name}' is more than one number: remove it from 'metrics'.")
         return float(found)
 
 
@@ -73,15 +72,11 @@ def _torch_metric(name: str, space: str, labels: int) -> TorchMetric:
     package, prefix, example = FAMILIES[space]
     root, _, found = name.partition(".")
     if root != "torchmetrics":
-        raise ConfigError(
-            f"Unknown metric '{name}'. More metrics come from torchmetrics: 'torchmetrics.{example}'."
-        )
+        raise ConfigError(f"Unknown metric '{name}'. More metrics come from torchmetrics: 'torchmetrics.{example}'.")
     try:
         module = importlib.import_module(package)
     except ImportError as error:
-        raise ConfigError(
-            f"Metric '{name}' needs torchmetrics ({error}): pip install 'mmsdk[metrics]'"
-        ) from None
+        raise ConfigError(f"Metric '{name}' needs torchmetrics ({error}): pip install 'mmsdk[metrics]'") from None
     known = [each for each in module.__all__ if each.startswith(prefix)]
     if found not in known:
         hint = did_you_mean(found, known) or f" An example: '{example}'."
@@ -96,4 +91,6 @@ def _torch_metric(name: str, space: str, labels: int) -> TorchMetric:
     ]
     if required:
         raise ConfigError(f"Metric '{name}' cannot be used: it needs a value for '{required[0]}'.")
-    return TorchMetric(made(**sizes), space)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it keeps all rows in memory, which `RowMetric` does anyway
+        return TorchMetric(made(**sizes), space)

@@ -1,6 +1,6 @@
 """Write samples.jsonl for the mosi example: one utterance a line, with text, audio and video features.
 
-    python docs/examples/mosi/prepare.py --source ../shared/data/mosi --out data/mosi
+python docs/examples/mosi/prepare.py --source ../shared/data/mosi --out data/mosi
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from pathlib import Path
 def prepare(source: Path, out: Path) -> Path:
     """The source's own split (62 videos train, 31 test); the last column of each features file is the label."""
     tables = {
-        (stream, split): [row[:-1] for row in csv.reader((source / f"features/{stream}_{split}0.csv").open())]
+        (stream, split): [
+            row[:-1] for row in csv.reader((source / f"features/{stream}_{split}0.csv").read_text().splitlines())
+        ]
         for stream in ("text", "audio", "video")
         for split in ("train", "test")
     }
     out.mkdir(parents=True, exist_ok=True)
     with (out / "samples.jsonl").open("w") as file:
-        for line in (source / "manifest.jsonl").open():
+        for line in (source / "manifest.jsonl").read_text().splitlines():
             row = json.loads(line)
             split = row["source_split"]
             features = {

@@ -28,9 +28,7 @@ CONTESTANTS: dict[str, dict[str, Any]] = {
         rule: {"fusion": None, "heads": {"sentiment": HEAD | {"reads": STREAMS, "decision": {"type": rule}}}}
         for rule in ("decision_mean", "decision_product")
     },
-    **{
-        f"{stream} alone": {"fusion": None, "heads": {"sentiment": HEAD | {"reads": [stream]}}} for stream in STREAMS
-    },
+    **{f"{stream} alone": {"fusion": None, "heads": {"sentiment": HEAD | {"reads": [stream]}}} for stream in STREAMS},
 }
 
 
@@ -53,15 +51,19 @@ def floors(data: Path) -> dict[str, float]:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    rows = [json.loads(line) for line in data.open()]
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
     labels = {split: [row["label"] for row in rows if row["split"] == split] for split in ("train", "test")}
     found = {"majority": max(labels["test"].count(label) for label in set(labels["test"])) / len(labels["test"])}
     for streams in (STREAMS, *([stream] for stream in STREAMS)):
         features = {
-            split: np.array([sum((row[stream] for stream in streams), []) for row in rows if row["split"] == split])
+            split: np.array(
+                [np.concatenate([row[stream] for stream in streams]) for row in rows if row["split"] == split]
+            )
             for split in ("train", "test")
         }
-        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(features["train"], labels["train"])
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(
+            features["train"], labels["train"]
+        )
         found["logistic regression, " + "+".join(streams)] = float(model.score(features["test"], labels["test"]))
     return found
 

@@ -1,0 +1,1 @@
+"""Side by side: mmsdk and what people use instead, the same work in one process, as ratios."""

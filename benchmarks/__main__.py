@@ -1,0 +1,51 @@
+"""`python -m benchmarks NAME [--quick] [--json]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import import_module
+
+from benchmarks.measuring import Result
+
+NAMES = ["training_loop"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Side-by-side ratios.")
+    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("--quick", action="store_true", help="a few steps, to see that it runs; the ratios say nothing")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    given = parser.parse_args()
+    results: list[Result] = import_module(f"benchmarks.{given.name}").run(quick=given.quick)
+    if given.json:
+        print(json.dumps({"benchmarks": [asdict(result) | {"met": result.met} for result in results]}, indent=1))
+    else:
+        print(_table(results))
+
+
+def _table(results: Sequence[Result]) -> str:
+    lines = [("benchmark", "ratio", "95 % interval", "goal", "met", "equal", "ms ours / theirs", "")]
+    for result in results:
+        low, high = result.interval
+        ours, theirs = result.milliseconds
+        lines.append(
+            (
+                result.name,
+                f"{result.ratio:.3f}",
+                f"{low:.3f} to {high:.3f}",
+                "-" if result.goal is None else f"{result.goal:.2f}",
+                {None: "-", True: "yes", False: "no"}[result.met],
+                "yes" if result.equal else "NO",
+                f"{ours:.2f} / {theirs:.2f}",
+                result.note,
+            )
+        )
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+if __name__ == "__main__":
+    main()

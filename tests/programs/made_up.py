@@ -1,0 +1,147 @@
+"""Made-up samples of three streams, pipelines over them, and a program that trains one of them.
+
+    python made_up.py JOB FOLDER [--resume] [--marks FILE]
+
+Everything follows from a seed, so that several processes, or one after a kill, see the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import mmsdk
+from mmsdk import checkpoint, job, saving
+from mmsdk.sampling import batches, share, shuffled
+
+Rows = list[dict[str, Any]]
+Config = dict[str, Any]
+COLOURS, SHAPES, SIZES = ["red", "green", "blue"], ["circle", "square"], ["large", "small"]
+
+STREAMS: Config = {
+    "text": {"modality": "text", "encoder": {"type": "bag", "width": 8, "dropout": 0}},
+    "numbers": {"modality": "features", "encoder": {"type": "mlp", "width": 8, "hidden": 8, "dropout": 0}},
+    "image": {"modality": {"type": "image", "size": 8}, "encoder": {"type": "cnn", "width": 8, "layers": 1}},
+}
+LIVELY_STREAMS: Config = {
+    "text": {"modality": {"type": "text", "word_dropout": 0.2}, "encoder": {"type": "bag", "width": 8}},
+    "numbers": {"modality": {"type": "features", "noise": 0.1}, "encoder": {"type": "mlp", "width": 8, "hidden": 8}},
+    "image": {
+        "modality": {"type": "image", "size": 8, "shift": 0.2, "noise": 0.1},
+        "encoder": {"type": "cnn", "width": 8, "layers": 1},
+    },
+}
+COLOUR: Config = {"type": "classification", "target": "colour"}
+SHAPE: Config = {
+    "type": "classification",
+    "target": "shape",
+    "reads": ["fused", "numbers", "image"],
+    "decision": "decision_mean",
+}
+MATCH: Config = {"type": "contrastive", "reads": ["text", "numbers"], "width": 8}
+
+
+def samples(count: int, seed: int = 0, absent: float = 0.3, untold: float = 0.3) -> Rows:
+    """Rows whose text, numbers and image hint at a colour and a shape; several rows share a value.
+
+    absent: how often a stream is not there, but at least one always is; untold: how often a target is not there.
+    """
+    rng = np.random.default_rng(seed)
+    shared = [(rng.normal(size=5) + 2 * np.eye(5)[colour]).tolist() for colour in range(3)]
+    rows: Rows = []
+    for place in range(count):
+        colour, shape, size = (int(rng.integers(many)) for many in (3, 2, 2))
+        numbers = (rng.normal(size=5) + 2 * np.eye(5)[colour]).tolist()
+        streams = {
+            "text": f"{COLOURS[colour]} {SHAPES[shape]} {SIZES[size]}",
+            "numbers": shared[colour] if place % 4 == 0 else numbers,
+            "image": (rng.integers(100, size=(8, 8)) + 120 * shape).tolist(),
+        }
+        targets = {"colour": COLOURS[colour], "shape": SHAPES[shape]}
+        here = {name: value for name, value in streams.items() if rng.random() > absent} or {"text": streams["text"]}
+        told = {name: value for name, value in targets.items() if rng.random() > untold}
+        rows.append({"id": f"{seed}-{place}", **here, **told})
+    return rows
+
+
+def pipeline(*, lively: bool = False, **training: Any) -> Config:
+    """Three streams and three heads; dropout and augmentation only if it is to be lively."""
+    dropout = 0.2 if lively else 0.0
+    return {
+        "streams": LIVELY_STREAMS if lively else STREAMS,
+        "fusion": {"type": "transformer", "width": 8, "heads": 2, "layers": 1, "dropout": dropout},
+        "heads": {"match": MATCH, "colour": COLOUR, "shape": SHAPE},
+        "training": {"batch_size": 8, "epochs": 1, "log_every": 1, "threads": 1, "device": "cpu", **training},
+    }
+
+
+def halves() -> tuple[Config, dict[str, Rows]]:
+    """20 steps of two stages, of which the first needs half of the parts; the second process never has an image."""
+    config = pipeline()
+    config["stages"] = [{"name": "align", "heads": {"match": 1.0}}, {"name": "tell"}]
+    rows = samples(77, absent=0.2)
+    for stage in range(2):
+        for batch in batches(shuffled(len(rows), 0, stage, 0), 8):
+            for place in share(batch, rank=1, processes=2)[0]:
+                rows[place] = {"text": "a circle", **rows[place], "image": None}
+    return config, {"train": rows, "valid": samples(21, seed=1)}
+
+
+def in_parts() -> tuple[Config, dict[str, Rows]]:
+    """Batches in two parts, the last one of three samples; then most parts are frozen."""
+    config = pipeline(accumulation=2, epochs=2)
+    config["heads"] = {"colour": COLOUR}
+    config["stages"] = [{"name": "all"}, {"name": "head", "freeze": ["streams", "fusion"]}]
+    return config, {"train": samples(35, untold=0.0), "valid": samples(10, seed=1, untold=0.0)}
+
+
+def enduring() -> tuple[Config, dict[str, Rows]]:
+    """Two stages with dropout and augmentation, and a checkpoint after each step."""
+    config = pipeline(lively=True, epochs=3, checkpoint={"every": 1})
+    config["stages"] = [{"name": "align", "heads": {"match": 1.0}}, {"name": "tell"}]
+    return config, {"train": samples(60), "valid": samples(10, seed=1)}
+
+
+JOBS: dict[str, Callable[[], tuple[Config, dict[str, Rows]]]] = {
+    each.__name__: each for each in (halves, in_parts, enduring)
+}
+
+
+def mark(file: Path) -> None:
+    """Have each folder's writing noted in `file`, "(" as it begins and ")" as it ends, for who looks after a kill."""
+    descriptor = os.open(file, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    unmarked = checkpoint.write_folder
+
+    def marked(folder: Path, fill: Callable[[Path], None]) -> Path:
+        os.write(descriptor, b"(")
+        written = unmarked(folder, fill)
+        os.write(descriptor, b")")
+        return written
+
+    for module in (checkpoint, job, saving):
+        module.write_folder = marked
+    os.write(descriptor, b"|")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("job", choices=JOBS)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--marks", type=Path)
+    given = parser.parse_args()
+    if given.marks is not None:
+        mark(given.marks)
+    config, rows = JOBS[given.job]()
+    trained = mmsdk.train(config, rows, out=given.folder, resume=given.resume, show=False)
+    print(json.dumps(trained.metrics))
+
+
+if __name__ == "__main__":
+    main()

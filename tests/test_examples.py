@@ -1,0 +1,62 @@
+"""The examples under docs/examples: each config is valid; on the real data they reach what their pages say."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mmsdk
+
+EXAMPLES = Path(__file__).parent.parent / "docs/examples"
+DATA = Path(os.environ.get("MMSDK_DATA", EXAMPLES.parent.parent.parent / "shared/data"))
+
+
+def real(name: str) -> Path:
+    if not (DATA / name / "manifest.jsonl").exists():
+        pytest.skip(f"the data set '{name}' is not at {DATA}: set MMSDK_DATA to its folder")
+    return DATA / name
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/pipeline.yaml")), ids=lambda path: path.parent.name)
+def test_each_config_is_valid_and_has_a_page(path: Path) -> None:
+    assert mmsdk.load_config(path).heads
+    assert (path.parent / "README.md").exists()
+
+
+def test_mosi_is_prepared_from_the_source_as_it_is(tmp_path: Path) -> None:
+    source = real("mosi")
+    script = EXAMPLES / "mosi/prepare.py"
+    subprocess.run([sys.executable, script, "--source", source, "--out", tmp_path], check=True, capture_output=True)
+    rows = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text().splitlines()]
+    assert [sum(row["split"] == split for row in rows) for split in ("train", "test")] == [1447, 752]
+    assert {(len(row["text"]), len(row["audio"]), len(row["video"])) for row in rows} == {(100, 73, 100)}
+    assert {row["label"] for row in rows} == {0, 1}
+
+
+@pytest.mark.slow
+def test_mosi_floors_are_those_of_its_page(tmp_path: Path) -> None:
+    source = real("mosi")
+    spec = importlib.util.spec_from_file_location("mosi_report", EXAMPLES / "mosi/report.py")
+    assert spec is not None and spec.loader is not None
+    report = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(report)
+    prepare = [sys.executable, EXAMPLES / "mosi/prepare.py", "--source", source, "--out", tmp_path]
+    subprocess.run(prepare, check=True, capture_output=True)
+    floors = report.floors(tmp_path / "samples.jsonl")
+    assert floors["majority"] == pytest.approx(0.621, abs=0.001)
+    assert floors["logistic regression, text+audio+video"] == pytest.approx(0.75, abs=0.02)
+    (accuracy,) = report.accuracies(tmp_path / "samples.jsonl", report.CONTESTANTS["gated"], [0])
+    assert accuracy > 0.71  # far above the majority; what separates fusions here is within the noise
+
+
+@pytest.mark.slow
+def test_easy_vqa_uses_the_image(tmp_path: Path) -> None:
+    path = f"data.path={real('easy-vqa') / 'manifest.jsonl'}"
+    trained = mmsdk.train(EXAMPLES / "easy_vqa/pipeline.yaml", out=tmp_path / "run", overrides=[path], show=False)
+    assert trained.metrics["valid/answer/accuracy"] >= 0.95  # 0.665 is reachable without looking at the image
