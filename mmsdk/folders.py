@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +59,8 @@ def write_folder(folder: Path, fill: Callable[[Path], None]) -> Path:
     return folder
 
 
-def verify_folder(folder: Path) -> None:
-    """Check a folder against its manifest.
+def verify_folder(folder: Path, names: Iterable[str] | None = None) -> None:
+    """Check a folder against its manifest: the named files, or all of them and that nothing was added.
 
     Raises:
         CheckpointError: a file is missing, added, cut, or has other content; or there is no manifest.
@@ -72,10 +72,11 @@ def verify_folder(folder: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / MANIFEST}: damaged: {error}") from None
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {MANIFEST}
-    for name in sorted(found ^ set(entries)):
+    wanted = set(entries) if names is None else set(names)
+    for name in sorted(wanted - found) + sorted(found - wanted if names is None else wanted - set(entries)):
         raise CheckpointError(f"{folder / name}: {'not in the manifest' if name in found else 'is missing'}")
-    for name, entry in entries.items():
-        path = folder / name
+    for name in wanted:
+        path, entry = folder / name, entries[name]
         if path.stat().st_size != entry["size"] or _sha256(path) != entry["sha256"]:
             raise CheckpointError(f"{path}: damaged: its content is not what was written")
 

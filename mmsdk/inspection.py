@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 CONFIGS = (".yaml", ".yml")
 LABELS = ("answer", "target", "label")
 """What a column of labels is often called."""
+CLASSES = ("category", "boolean", "list of texts")
 COUNTED = ("label", "labels", "label_sequence")
-"""Kinds of targets whose values are counted."""
-TEXTS = ("text", "url")
-"""Kinds of columns whose values may well stand in several splits."""
+"""Kinds of columns, and of targets, that hold labels."""
+TEXTS = ("text", "url", "id")
+"""Kinds of columns whose values may or may not stand in several splits; that is for a person to judge."""
 
 
 class Tables(NamedTuple):
@@ -134,7 +135,9 @@ def _of_data(sources: Mapping[str, DataConfig]) -> Tables:
         tables.splits.update({prefix + split: rows for split, rows in load_splits(data).items()})
         tables.train.add(prefix + data.train_split)
         tables.valid.add(prefix + data.valid_split)
-        tables.roles.update({data.split_column: "split"} if data.split_column else {}, **{data.id_column: "id"})
+        tables.roles[data.id_column] = "id"
+        if data.split_column is not None:
+            tables.roles[data.split_column] = "split"
     return tables
 
 
@@ -167,7 +170,7 @@ def _fit(modalities: Modalities, tables: Tables, columns: Sequence[str]) -> list
 
 def _label_columns(config: PipelineConfig | None, columns: Mapping[str, Any]) -> list[str]:
     if config is None:
-        return [name for name in LABELS if name in columns and columns[name]["kind"] != "number"][:1]
+        return [name for name in LABELS if name in columns and columns[name]["kind"] in CLASSES][:1]
     targets = [(head.target_column(), head.target_config()) for head in config.heads.values()]
     wanted = [column for column, target in targets if column and target and target.gives in COUNTED]
     return [name for name in dict.fromkeys(wanted) if name in columns]

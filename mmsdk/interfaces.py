@@ -30,6 +30,9 @@ class Modality(ABC):
     reads_files: ClassVar[bool] = False
     """Whether a string is the path of a file; it then arrives as a Path, resolved against the data file's folder."""
 
+    takes_empty: ClassVar[bool] = False
+    """Whether an empty list is a value (no label applies) rather than a missing one."""
+
     def fit(self, values: Iterable[Any]) -> None:  # noqa: B027
         """Learn what this modality needs (a vocabulary, means) in one pass over raw training values."""
 

@@ -22,6 +22,8 @@ class Port(NamedTuple):
     def raw(self, row: Row) -> Any:
         """The raw value in a row, with a path resolved; None where it is missing."""
         value = row.value(self.column)
+        if value is None and self.modality.takes_empty and row.values.get(str(self.column)) == []:
+            return []
         if isinstance(value, str) and self.modality.reads_files:
             return row.folder / value if row.folder is not None else Path(value)
         return value

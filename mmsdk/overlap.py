@@ -45,11 +45,11 @@ def equal_files(splits: Splits, pairs: Pairs, reader: Reader) -> Overlaps:
 
 
 def equal_texts(splits: Splits, pairs: Pairs, column: str) -> Overlaps:
-    """Texts of a column that another split has as well."""
+    """Texts (or ids that are numbers) of a column that another split has as well."""
 
     def key(row: Row) -> tuple[str, str] | None:
-        text = row.value(column)
-        return (text, text) if isinstance(text, str) else None
+        value = row.value(column)
+        return (str(value), str(value)) if isinstance(value, str | int) else None
 
     return _common(splits, pairs, key)
 

@@ -28,6 +28,8 @@ from mmsdk.pipeline import Pipeline
 from mmsdk.plugins import registry
 
 FORMAT = 1
+LOADED = ("pipeline.json", "model.safetensors", "modalities.json", "modalities.safetensors")
+"""The files that are read; others, such as an edited model card, may change."""
 
 
 def save(pipeline: Pipeline, folder: Path, metrics: Mapping[str, float]) -> Path:
@@ -53,7 +55,7 @@ def save(pipeline: Pipeline, folder: Path, metrics: Mapping[str, float]) -> Path
 def load(folder: Path) -> Pipeline:
     """Open a saved pipeline, or the one in a run's folder."""
     home = find(folder)
-    verify_folder(home)
+    verify_folder(home, LOADED)
     try:
         head = json.loads((home / "pipeline.json").read_text(encoding="utf-8"))
         config, plugins = head["config"], head["plugins"]

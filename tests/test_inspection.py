@@ -43,7 +43,8 @@ def picture(folder: Path, name: str, shade: int = 0) -> str:
 
 
 def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-20])
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,8 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     images = ["good.png", "good.jpg", "cut.png", "cut.jpg", "text.png", "no.png", "x\0.png", None]
     arrays = ["good.npy", "good.safetensors", "cut.npy", "objects.npy", "cut.safetensors", [1, 2], None, None]
     sounds = ["good.wav", str(tmp_path / "good.wav"), "empty.wav", *[None] * 5]
-    rows = [{"id": f"s{n}", "image": i, "f": f, "wav": s} for n, (i, f, s) in enumerate(zip(images, arrays, sounds))]
+    values = zip(images, arrays, sounds, strict=True)
+    rows = [{"id": f"s{n}", "image": image, "f": array, "wav": sound} for n, (image, array, sound) in enumerate(values)]
     found = inspect(table(tmp_path, rows))
     bad = {(each["sample"], each["column"]) for each in found["unreadable"]["examples"]}
     assert bad == {
@@ -199,6 +201,17 @@ def test_texts_in_two_splits_are_told_but_no_problem(tmp_path: Path) -> None:
     report = inspect(table(tmp_path, rows))
     (shared,) = report["shared"]["q"]
     assert (shared["count"], shared["of"], report["problems"]) == (1, 2, [])
+
+
+def test_ids_in_two_splits_are_told_but_no_problem(tmp_path: Path) -> None:
+    rows = [{"id": n % 3, "x": n, "split": "train" if n < 3 else "test"} for n in range(5)]
+    report = inspect(table(tmp_path, rows))
+    assert [(each["count"], each["of"]) for each in report["shared"]["id"]] == [(2, 2)]
+    assert report["duplicates"]["ids"]["count"] == 0 and report["problems"] == []
+
+
+def test_a_free_text_called_target_is_no_label(tmp_path: Path) -> None:
+    assert inspect(table(tmp_path, [{"target": f"text {n}"} for n in range(9)]))["labels"] == {}
 
 
 @pytest.mark.parametrize(

@@ -189,9 +189,7 @@ def test_numbers(width: int) -> None:
         Pearson: np.mean([np.corrcoef(true[:, place], raw[:, place])[0, 1] for place in range(width)]),
     }
     for make, figure in expected.items():
-        assert measured(make, HeadOutput(scores=said, present=COUNTS), target) == pytest.approx(
-            figure, rel=1e-4
-        )
+        assert measured(make, HeadOutput(scores=said, present=COUNTS), target) == pytest.approx(figure, rel=1e-4)
 
 
 def test_figures_that_are_not_defined_are_nan() -> None:
@@ -222,9 +220,7 @@ def plain_ranks(similar: np.ndarray, hits: np.ndarray) -> np.ndarray:
 def test_retrieval(labelled: bool) -> None:
     first = unit(ROWS, 8)
     second = torch.nn.functional.normalize(first + 0.4 * torch.randn(ROWS, 8), dim=1)
-    output = HeadOutput(
-        embeddings={"a": first * COUNTS[:, None], "b": second * KNOWN[:, None], "c": unit(ROWS, 8)}
-    )
+    output = HeadOutput(embeddings={"a": first * COUNTS[:, None], "b": second * KNOWN[:, None], "c": unit(ROWS, 8)})
     ids = torch.randint(0, 20, (ROWS,))
     has_label = torch.rand(ROWS) < 0.8
     target = {"ids": ids, "present": has_label if labelled else torch.zeros(ROWS, dtype=torch.bool)}
@@ -235,9 +231,7 @@ def test_retrieval(labelled: bool) -> None:
     for k in (1, 5, 10):
         expected = np.mean([(ranks <= k).mean() for ranks in both])
         assert 0.2 < measured(lambda k=k: Recall(k), output, target) == pytest.approx(expected)
-    assert measured(MeanReciprocalRank, output, target) == pytest.approx(
-        np.mean([(1 / r).mean() for r in both])
-    )
+    assert measured(MeanReciprocalRank, output, target) == pytest.approx(np.mean([(1 / r).mean() for r in both]))
 
 
 def test_ties_count_against_the_model() -> None:

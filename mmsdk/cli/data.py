@@ -48,7 +48,7 @@ def _text(report: Mapping[str, Any]) -> Iterator[str]:
     for column, balance in report["labels"].items():
         yield from _section(f"labels, column '{column}'", [["", *balance], *_labels(balance)])
     shared = [[name, *_overlap(each)] for name, found in report["shared"].items() for each in found]
-    yield from _section("texts in several splits: fine for words and questions, a leak for documents", shared)
+    yield from _section("texts in several splits: fine for words and questions, a leak for documents and ids", shared)
     for what, found in report["duplicates"].items():
         if found["count"]:
             example = _plain(" = ".join(found["examples"][0]))
@@ -116,7 +116,7 @@ def _section(title: str, rows: Iterable[list[str]]) -> Iterator[str]:
     table = [[_plain(cell) for cell in row] for row in rows]
     if table:
         widths = [max(map(len, column)) for column in zip_longest(*table, fillvalue="")]
-        yield f"\n{title}"
+        yield f"\n{_plain(title)}"
         yield from ("  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in table)
 
 

@@ -67,9 +67,7 @@ MIXED = [[True, True, True], [True, False, True], [False, True, False], [True, F
 def total(fused: Fused) -> Tensor:
     """A number that depends on all that the fusion gives."""
     parts = [fused.encoding, *fused.streams.values()]
-    return torch.stack(
-        [part.sum() for each in parts for part in (each.tokens.sin(), each.pooled.cos())]
-    ).sum()
+    return torch.stack([part.sum() for each in parts for part in (each.tokens.sin(), each.pooled.cos())]).sum()
 
 
 def gradients(fusion: FeatureFusion, given: Mapping[str, Encoding]) -> list[Tensor]:
@@ -118,9 +116,7 @@ def test_absent_slots_may_hold_anything(config: FusionConfig) -> None:
 @every_fusion
 def test_no_gradient_flows_into_absent_slots(config: FusionConfig) -> None:
     given = {
-        name: each._replace(
-            tokens=each.tokens.clone().requires_grad_(), pooled=each.pooled.clone().requires_grad_()
-        )
+        name: each._replace(tokens=each.tokens.clone().requires_grad_(), pooled=each.pooled.clone().requires_grad_())
         for name, each in encodings(MIXED).items()
     }
     total(build(config)(given)).backward()
@@ -178,9 +174,7 @@ def test_bfloat16(config: FusionConfig) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         fused = fusion(given)
         total(fused).backward()
-    torch.testing.assert_close(
-        fused.encoding.pooled.float(), fusion(given).encoding.pooled, atol=0.1, rtol=0.1
-    )
+    torch.testing.assert_close(fused.encoding.pooled.float(), fusion(given).encoding.pooled, atol=0.1, rtol=0.1)
     assert all(p.grad is not None and p.grad.isfinite().all() for p in fusion.parameters())
 
 
@@ -196,9 +190,7 @@ def test_tokens_come_in_the_order_of_the_config(config: FusionConfig) -> None:
     fused = build(config)(encodings(MIXED))
     assert list(fused.streams) == list(SOURCES)
     for place, part in enumerate(fused.encoding[:2]):  # tokens and mask, each after those of the summary
-        assert torch.equal(
-            part[:, 1:], torch.cat([stream[place] for stream in fused.streams.values()], dim=1)
-        )
+        assert torch.equal(part[:, 1:], torch.cat([stream[place] for stream in fused.streams.values()], dim=1))
 
 
 def test_concat_puts_streams_in_the_order_of_the_config() -> None:
@@ -228,9 +220,7 @@ def without(fusion: FeatureFusion, config: FusionConfig, absent: str) -> Feature
     state = {name: part for name, part in fusion.state_dict().items() if absent not in name.split(".")}
     if "kinds" in state:
         state["kinds"] = torch.cat([state["kinds"][:place], state["kinds"][place + 1 :]])
-    if (
-        "gates.weight" in state
-    ):  # the absent stream's rows are its gate, its columns what it says to other gates
+    if "gates.weight" in state:  # the absent stream's rows are its gate, its columns what it says to other gates
         starts = [0, *torch.tensor([source.pooled_width for source in SOURCES.values()]).cumsum(0).tolist()]
         rows, columns = slice(place * 8, place * 8 + 8), slice(starts[place], starts[place + 1])
         keep = torch.ones(len(state["gates.bias"]), dtype=torch.bool)

@@ -107,9 +107,7 @@ class FiLMConfig(FusionConfig):
 
     type: Literal["film"] = "film"
     absence: ClassVar[Absence] = "independent"
-    target: str | None = Field(
-        None, description="the stream whose tokens are modulated; by default the first"
-    )
+    target: str | None = Field(None, description="the stream whose tokens are modulated; by default the first")
     condition: str | None = Field(None, description="the stream that modulates them; by default the second")
     layers: Positive = Field(2, description="modulated layers, one after the other")
     width: Positive = 128

@@ -78,9 +78,7 @@ class ClassificationConfig(_CheckedHead):
 
         assert target is not None
         width = _only(sources).pooled_width
-        return Classification(
-            width, target.vocabulary, self.hidden, self.dropout, self.label_smoothing, self.metrics
-        )
+        return Classification(width, target.vocabulary, self.hidden, self.dropout, self.label_smoothing, self.metrics)
 
 
 class MultilabelConfig(_CheckedHead):
@@ -113,9 +111,7 @@ class RegressionConfig(_CheckedHead):
     metric_example: ClassVar[str | None] = "torchmetrics.SpearmanCorrCoef"
     hidden: list[Positive] = Field([], description="widths of hidden layers; none by default")
     dropout: Dropout = 0.0
-    loss: Literal["mse", "mae", "huber"] = Field(
-        "mse", description="of standardised numbers; huber bends at 1"
-    )
+    loss: Literal["mse", "mae", "huber"] = Field("mse", description="of standardised numbers; huber bends at 1")
 
     def build(self, sources: Mapping[str, Source], target: Format | None) -> TaskHead:
         from mmsdk.builtin.heads.regression import Regression
@@ -146,7 +142,9 @@ class TokenClassificationConfig(_CheckedHead):
 class ContrastiveConfig(_CheckedHead):
     """Pulls the embeddings of one sample's streams together, and those of different samples apart (InfoNCE).
 
-    With a `target`, samples of equal label are not pushed apart, and any of them counts as found.
+    With a `target`, samples of the same label are not pushed apart, and finding any of them is right. Name
+    one where values repeat, such as an image that has several captions: to tell equal values apart nobody can
+    learn.
     """
 
     type: Literal["contrastive"] = "contrastive"

@@ -24,9 +24,7 @@ class Mean(FeatureFusion):
     def __init__(self, sources: Mapping[str, Source], width: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.width = self.pooled_width = width
-        self.project = Parts(
-            {name: nn.Linear(source.pooled_width, width) for name, source in sources.items()}
-        )
+        self.project = Parts({name: nn.Linear(source.pooled_width, width) for name, source in sources.items()})
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, encodings: Mapping[str, Encoding]) -> Fused:

@@ -26,9 +26,7 @@ class Product(FeatureFusion):
     def __init__(self, sources: Mapping[str, Source], width: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.width = self.pooled_width = width
-        self.project = Parts(
-            {name: nn.Linear(source.pooled_width, width) for name, source in sources.items()}
-        )
+        self.project = Parts({name: nn.Linear(source.pooled_width, width) for name, source in sources.items()})
         for projection in self.project.values():
             nn.init.ones_(projection.bias)
         self.dropout = nn.Dropout(dropout)

@@ -18,10 +18,7 @@ def presence(encodings: Mapping[str, Encoding]) -> Tensor:
 
 def vectors(encodings: Mapping[str, Encoding]) -> dict[str, Tensor]:
     """Each stream's pooled vectors [batch, pooled_width]; zeros where absent, whatever stands there."""
-    return {
-        name: encoding.pooled.masked_fill(~encoding.present[:, None], 0)
-        for name, encoding in encodings.items()
-    }
+    return {name: encoding.pooled.masked_fill(~encoding.present[:, None], 0) for name, encoding in encodings.items()}
 
 
 def one_vector(vector: Tensor, present: Tensor, weights: Tensor | None = None) -> Fused:

@@ -30,9 +30,7 @@ class Contrastive(TaskHead):
 
     def __init__(self, widths: Mapping[str, int], width: int = 128) -> None:
         super().__init__()
-        self.project = Parts(
-            {name.replace(".", "_"): nn.Linear(source, width) for name, source in widths.items()}
-        )
+        self.project = Parts({name.replace(".", "_"): nn.Linear(source, width) for name, source in widths.items()})
         self.log_scale = nn.Parameter(torch.tensor([math.log(1 / 0.07)]))  # as CLIP begins
 
     def forward(self, reads: Mapping[str, Encoding], target: Inputs | None, step: Step) -> HeadOutput:
@@ -69,9 +67,7 @@ class Contrastive(TaskHead):
         own [batch, width], every [all, width], others [all] or [batch, all] bool.
         """
         scale = self.log_scale.clamp(max=math.log(100)).exp()  # bounded as in CLIP
-        with torch.autocast(
-            own.device.type, enabled=False
-        ):  # a hundredfold, rounding in bfloat16 would count
+        with torch.autocast(own.device.type, enabled=False):  # a hundredfold, rounding in bfloat16 would count
             similar = scale * own @ every.T  # [batch, all]
         numbers = torch.arange(len(every), device=own.device)
         diagonal = numbers == numbers[: len(own), None] + offset  # [batch, all]

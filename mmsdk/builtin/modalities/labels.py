@@ -42,6 +42,7 @@ class Labels(ClassTarget):
     """Any number of labels per sample, even none. Kind "labels": values [n, classes] float32, 0 or 1."""
 
     kind = "labels"
+    takes_empty = True
     fewest = 1
 
     def __init__(self, separator: str = ",") -> None:

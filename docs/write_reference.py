@@ -1,0 +1,158 @@
+"""Write the reference from the config classes: docs/components.md, and the tables in docs/config.md.
+
+    python docs/write_reference.py
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from mmsdk import config
+from mmsdk.config import EncoderConfig, FusionConfig, HeadConfig, ModalityConfig
+from mmsdk.formats import Format, Source
+from mmsdk.plugins import Registry
+
+HERE = Path(__file__).parent
+HEADER = """# Built-in components
+
+Written by `docs/write_reference.py` from the config classes; do not edit. `mmsdk plugins` lists what is installed
+on your machine, and `mmsdk schema` gives the same as a JSON Schema for your editor.
+
+A field without a default must be given.
+"""
+INTRODUCTIONS = {
+    "modality": "## Modalities\n\nA modality reads raw values. `gives` is the kind of tensors that it makes.",
+    "encoder": "## Encoders\n\nAn encoder takes a modality whose kind is among those that it reads.",
+    "fusion": (
+        "## Fusions\n\nFeature level: `fusion: {type: ...}`. Decision level: a head's `decision: {type: ...}`.\n\n"
+        "What happens where a stream is absent:\n\n"
+        "- `exact`: as if that stream were not there.\n"
+        "- `independent`: what stands in the absent slot does not matter.\n"
+        "- `imputed`: something learned or computed stands in.\n"
+        "- `unsupported`: every stream must be there."
+    ),
+    "head": "## Heads\n\nA head is a task: a loss, predictions, metrics. Every head has these fields:",
+}
+SIGNS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<", "minLength": "length >="}
+NAMES = {"integer": "whole number", "null": "none", "string": "text", "boolean": "true or false", "object": "mapping"}
+
+
+def type_of(schema: Mapping[str, Any]) -> str:
+    """What may stand in a field, in words, from its JSON Schema."""
+    if "anyOf" in schema:
+        return " or ".join(type_of(each) for each in schema["anyOf"] if each.get("type") != "null")
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"{'a ' if not name.startswith(('AnyE', 'AnyI')) else 'an '}{_noun(name)}"
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "prefixItems" in schema:
+        return "[" + ", ".join(type_of(each) for each in schema["prefixItems"]) + "]"
+    kind = schema.get("type", "any")
+    if kind == "array":
+        return f"list of {type_of(schema['items'])}"
+    if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
+        return f"name: {type_of(schema['additionalProperties'])}"
+    bounds = [f"{sign} {schema[key]:g}" for key, sign in SIGNS.items() if key in schema]
+    name = "path" if schema.get("format") == "path" else NAMES.get(kind, kind)
+    return " ".join([name, ", ".join(bounds)]).strip()
+
+
+def _noun(name: str) -> str:
+    """AnyEncoder -> encoder, TargetConfig -> target."""
+    return re.sub(r"(?<!^)([A-Z])", r" \1", name.removeprefix("Any").removesuffix("Config")).lower()
+
+
+def fields(owner: type[BaseModel], without: Iterable[str] = ()) -> str:
+    """A table of the fields of a config class; nothing where there are none."""
+    schema = owner.model_json_schema()
+    whole = schema["$defs"].get(owner.__name__, schema) if "$ref" in schema else schema
+    rows = []
+    for name, field in owner.model_fields.items():
+        if name in without:
+            continue
+        own = whole["properties"][name]
+        default = "" if field.is_required() else _shown(own.get("default"))
+        rows.append(f"| `{name}` | {type_of(own)} | {default} | {field.description or ''} |")
+    return "\n".join(["| field | type | default | |", "| --- | --- | --- | --- |", *rows]) if rows else ""
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    return "as below" if isinstance(value, dict) and value else f"`{value if isinstance(value, str) else json.dumps(value)}`"
+
+
+def facts(component: Any) -> str:
+    """What the declaration says beside its fields."""
+    if issubclass(component, ModalityConfig):
+        return f"Gives `{component.gives}`." + (" Can be a target." if component.targets else "")
+    if issubclass(component, EncoderConfig):
+        return f"Reads {_listed(component.reads)}."
+    if issubclass(component, FusionConfig):
+        contextual = " Heads can read `fused.<stream>`." if component.contextual else ""
+        return f"{component.level.capitalize()} level. Absence: `{component.absence}`.{contextual}"
+    target = component.target_modality
+    reads = "Reads one source" if component.sources == "one" else "Reads two sources or more"
+    decision = "; with a `decision`, several" if component.scoring else ""
+    wants = f"Target: a `{target}`" + ("" if component.needs_target else ", if any") if target else "No target"
+    return f"{reads}{decision}. {wants}. Metrics: {_listed(metrics(component))}."
+
+
+def metrics(component: type[HeadConfig]) -> list[str]:
+    """The metrics of a head, the main one first."""
+    target = Format(component.target_modality or "", width=1, vocabulary=2)
+    reads = ["fused"] if component.sources == "one" else ["one", "other"]
+    column = "column" if component.needs_target and component.target_modality else None
+    head = component(target=column, reads=reads).build({name: Source(4, 4) for name in reads}, target)
+    return list(head.metrics())
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def components() -> str:
+    """docs/components.md, of the core's own plugin alone."""
+    core = Registry(found=[]).plugins[0]
+    core.load()
+    parts = [HEADER]
+    for kind, introduction in INTRODUCTIONS.items():
+        parts.append(introduction)
+        shared = list(HeadConfig.model_fields) if kind == "head" else []
+        if shared:
+            parts.append(fields(HeadConfig))
+            parts.append("A target with a modality of your choice is a mapping:")
+            parts.append(fields(config.TargetConfig))
+        for name, component in core.components[kind].items():
+            about = inspect.cleandoc(component.__doc__ or "")
+            parts += [f"### `{name}`", about, facts(component), fields(component, {"type", *shared})]
+    return "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+
+def tables(text: str) -> str:
+    """The text of docs/config.md with each table between `<!-- fields of X -->` and `<!-- end -->` written anew."""
+
+    def table(found: re.Match[str]) -> str:
+        return f"{found[1]}\n\n{fields(getattr(config, found[2]))}\n\n<!-- end -->"
+
+    return re.sub(r"(<!-- fields of (\w+) -->)\n.*?<!-- end -->", table, text, flags=re.DOTALL)
+
+
+def pages() -> dict[Path, str]:
+    """What should stand in each page that this program writes."""
+    by_hand = HERE / "config.md"
+    return {HERE / "components.md": components(), by_hand: tables(by_hand.read_text(encoding="utf-8"))}
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
+        print(path)
