@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from safetensors.torch import save_model
 
 from mmsdk.errors import CheckpointError
-from mmsdk.folders import load_tree, save_tree, sweep, verify_folder, write_folder
+from mmsdk.folders import load_tree, save_tree, verify_folder, write_folder, writing
 from mmsdk.pipeline import Pipeline
 from mmsdk.saving import load_weights
 
@@ -40,10 +41,12 @@ class Position:
     samples: int = 0
     sums: dict[str, list[float]] = field(default_factory=dict)
     """Losses of the epoch so far: per head the sum and the count."""
+    scaler: dict[str, float] = field(default_factory=dict)
+    """How far float16 gradients are scaled; empty in other precisions."""
 
 
 class Checkpoints:
-    """The checkpoints in one folder: the newest `keep`, and the best."""
+    """The checkpoints in one folder: the newest `keep`, and the best of each of these."""
 
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder, self.keep = folder, keep
@@ -52,7 +55,11 @@ class Checkpoints:
         return self.folder / f"step-{total:08d}"
 
     def save(self, pipeline: Pipeline, optimizer: Mapping[str, Any] | None, position: Position) -> None:
-        """Write one, verify it, and only then delete what is no longer kept."""
+        """Write one, verify it, and only then delete what is no longer kept.
+
+        Raises:
+            CheckpointError: it cannot be written; the ones before it are intact.
+        """
 
         def fill(aside: Path) -> None:
             save_model(pipeline, str(aside / "model.safetensors"))
@@ -61,24 +68,21 @@ class Checkpoints:
 
         written = write_folder(self.path(position.total), fill)
         verify_folder(written)
-        kept = {*self._all()[-self.keep :], written}
-        if position.best_total is not None:
-            kept.add(self.path(position.best_total))
-        for path in self._all():
-            if path not in kept:
-                shutil.rmtree(path)
+        earlier = [path for path in self._all() if path <= written]  # what a run that was resumed left is stale
+        newest = earlier[-self.keep :]
+        kept = {*newest, *map(self._best_for, newest)}
+        with writing(self.folder):
+            for path in self._all():
+                if path not in kept:
+                    shutil.rmtree(path)
 
-    def sweep(self) -> None:
-        """Remove what a dead process left half written."""
-        if self.folder.is_dir():
-            sweep(self.folder)
-
-    def newest(self) -> Path | None:
-        """The newest checkpoint that is whole; a damaged one is passed over."""
+    def newest(self, damaged: Callable[[CheckpointError], None] = lambda error: None) -> Path | None:
+        """The newest checkpoint that is whole; `damaged` is told of those that are passed over."""
         for path in reversed(self._all()):
             try:
                 verify_folder(path)
-            except CheckpointError:
+            except CheckpointError as error:
+                damaged(error)
                 continue
             return path
         return None
@@ -90,12 +94,20 @@ class Checkpoints:
             raise CheckpointError(f"{path / 'position.json'}: damaged: {error}") from None
 
     def load_weights(self, pipeline: Pipeline, path: Path) -> None:
+        verify_folder(path)
         load_weights(pipeline, path / "model.safetensors")
 
     def load_optimizer(self, path: Path) -> dict[str, Any]:
         """The saved state, by the number of the parameter; see `restored`."""
         tree: dict[str, Any] = load_tree(path / "optimizer")
         return tree
+
+    def _best_for(self, path: Path) -> Path | None:
+        """The checkpoint that a run which goes on from `path` may have to go back to."""
+        with suppress(CheckpointError):  # of one that is damaged, the best is of no use either
+            best = self.position(path).best_total
+            return self.path(best) if best is not None else None
+        return None
 
     def _all(self) -> list[Path]:
         return sorted(self.folder.glob("step-*")) if self.folder.is_dir() else []

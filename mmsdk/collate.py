@@ -32,7 +32,8 @@ class Collator:
     """Turns rows into a batch. A plain object: it goes to worker processes, the model must not.
 
     targets: the heads whose targets are read; each has an entry in the batch even where no row has the value, so
-    that every process computes the same losses in the same order.
+    that every process computes the same losses in the same order. seed: of the augmentation in training, where the
+    same rows come again and again; they have to live as long as the collator.
     """
 
     def __init__(self, streams: Sequence[Port], targets: Sequence[Port], *, seed: int | None = None) -> None:
@@ -64,17 +65,21 @@ class Collator:
             value = port.raw(row)
             if value is None:
                 continue
-            item = self._prepared(port, row, value)
+            who = identity(value)
+            item = self._prepared(port, row, value, who)
             if self.seed is not None and epoch is not None and augments(port.modality):
                 item = port.modality.augment(item, _random(self.seed, epoch, port, row))
-            items[port.name] = (identity(value), item)
+            items[port.name] = (who, item)
         return items
 
-    def _prepared(self, port: Port, row: Row, value: Any) -> Any:
-        """An item, from memory where it was made before: values that are told apart by what they are, not where."""
-        if not isinstance(value, str | Path):
+    def _prepared(self, port: Port, row: Row, value: Any, who: Any) -> Any:
+        """An item, from memory where it was made before.
+
+        Objects are told apart by where they are: only in training do they surely stay there.
+        """
+        if self.seed is None and not isinstance(value, str | Path):
             return port.prepare(row, value)
-        key = (port.name, value)
+        key = (port.name, who)
         if key not in self._memory:
             item = port.prepare(row, value)
             size = _size(item)

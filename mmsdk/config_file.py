@@ -13,7 +13,7 @@ from mmsdk.errors import ConfigError, listed
 
 Keys = tuple[str | int, ...]
 NAME_PATTERN = get_args(Name)[1].pattern
-TOLD_IN_FULL = ("config", "unknown_component", "level", "slot", "value_error")
+TOLD_IN_FULL = ("config", "component", "slot", "value_error")
 EXPECTED = {
     "string": "text",
     "int": "a whole number",
@@ -70,7 +70,7 @@ def _copied(value: Any) -> Any:
 
 
 def _override(tree: dict[str, Any], override: str) -> Keys:
-    """Set `a.b.0.c=value` in the tree; keys on the way are made where they are missing. Returns where it was set."""
+    """Set `a.b.0.c=value` in the tree; keys on the way are made where they are missing. Returns the first new key."""
     from mmsdk.yaml_file import parse_yaml
 
     dotted, equals, text = override.partition("=")
@@ -79,6 +79,7 @@ def _override(tree: dict[str, Any], override: str) -> Keys:
     value = _typed(parse_yaml(text, f"--set {override}"))
     node: Any = tree
     keys: list[Any] = []
+    made: Keys | None = None
     parts = dotted.split(".")
     for count, part in enumerate(parts, 1):
         if not isinstance(node, dict | list):
@@ -90,8 +91,9 @@ def _override(tree: dict[str, Any], override: str) -> Keys:
             node[key] = value
         elif isinstance(node, dict) and node.get(key) is None:
             node[key] = {}
+            made = made or tuple(keys)
         node = node[key]
-    return tuple(keys)
+    return made or tuple(keys)
 
 
 def _place(node: list[Any], key: str, override: str) -> int:

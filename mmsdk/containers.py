@@ -109,10 +109,21 @@ def spread(values: Tensor, index: Tensor) -> Tensor:
 
     This one gather is all there is to absence, to encoding each distinct value once, and to a feature cache.
     """
-    absent = (index < 0).view(-1, *[1] * (values.dim() - 1))
-    return values[index.clamp(min=0)].masked_fill(absent, 0)
+    return values if _in_place(values, index) else _gathered(values, index)
 
 
 def spread_encoding(encoding: Encoding, index: Tensor) -> Encoding:
     """`spread` for each part of an encoding."""
-    return Encoding(*(spread(part, index) for part in encoding))
+    if _in_place(encoding.pooled, index):
+        return encoding
+    return Encoding(*(_gathered(part, index) for part in encoding))
+
+
+def _gathered(values: Tensor, index: Tensor) -> Tensor:
+    absent = (index < 0).view(-1, *[1] * (values.dim() - 1))
+    return values[index.clamp(min=0)].masked_fill(absent, 0)
+
+
+def _in_place(values: Tensor, index: Tensor) -> bool:
+    """Whether each sample stands at its own row already: usual, and quick to see, if not on an accelerator."""
+    return index.device.type == "cpu" and torch.equal(index, torch.arange(len(values)))

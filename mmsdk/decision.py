@@ -29,7 +29,7 @@ class DecisionHead(TaskHead):
         trained: Literal["sources", "combined", "both"],
     ) -> None:
         super().__init__()
-        self.sources = Parts({name.replace(".", "_"): head for name, head in heads.items()})
+        self.sources = Parts({name.replace(".", "-"): head for name, head in heads.items()})
         self.rule, self.trained = rule, trained
 
     def forward(self, reads: Mapping[str, Encoding], target: Inputs | None, step: Step) -> HeadOutput:

@@ -9,7 +9,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from mmsdk.errors import CheckpointError
 
 MANIFEST = "MANIFEST.json"
-ASIDE = ".writing-"
+ASIDE, REPLACED = ".writing-", ".replaced-"
 TENSOR = "$tensor"
 
 
@@ -29,34 +30,66 @@ def write_folder(folder: Path, fill: Callable[[Path], None]) -> Path:
     """Have `fill` write a folder so that, whenever the process dies, `folder` is either whole or as it was.
 
     Files and folders are flushed to disk, the manifest (sizes and sha256) last, before the rename makes them visible.
+
+    Raises:
+        CheckpointError: it cannot be written, such as to a full disk; what stood there is still there.
     """
     aside = folder.with_name(f"{ASIDE}{folder.name}")
     shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    fill(aside)
-    entries = {}
-    for path in sorted(aside.rglob("*")):
-        if path.is_file():
-            _flush(path)
-            entries[path.relative_to(aside).as_posix()] = {
-                "size": path.stat().st_size,
-                "sha256": _sha256(path),
-            }
-    manifest = aside / MANIFEST
-    manifest.write_text(json.dumps({"files": entries}, indent=1))
-    _flush(manifest)
-    for path in [*(path for path in aside.rglob("*") if path.is_dir()), aside]:
-        _flush(path)
-    if folder.exists():  # a folder with content cannot be replaced in one step: move the old one away first
-        old = folder.with_name(f"{ASIDE}old-{folder.name}")
+    with writing(folder):
+        try:
+            aside.mkdir(parents=True)
+            fill(aside)
+            _seal(aside)
+            _put(aside, folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    return folder
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Says what to do about a full disk and its like.
+
+    Raises:
+        CheckpointError: instead of an OSError, or of what safetensors makes of one.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path}: cannot be written: {error}. Make room there, or choose another folder; a training run that was "
+            "stopped by this goes on with --resume."
+        ) from None
+
+
+def _seal(folder: Path) -> None:
+    """Flush a folder to disk, with a manifest of what is in it."""
+    paths = sorted(folder.rglob("*"))
+    files = {path.relative_to(folder).as_posix(): path for path in paths if path.is_file()}
+    for path in files.values():
+        flush(path)
+    manifest = folder / MANIFEST
+    manifest.write_text(json.dumps({"files": {name: _entry(path) for name, path in files.items()}}, indent=1))
+    for path in [manifest, *(path for path in paths if path.is_dir()), folder]:
+        flush(path)
+
+
+def _put(aside: Path, folder: Path) -> None:
+    """Rename `aside` to `folder`. One with content cannot be replaced in one step: it is moved away first."""
+    old = folder.with_name(f"{REPLACED}{folder.name}")
+    if folder.exists():
         shutil.rmtree(old, ignore_errors=True)
         folder.rename(old)
-        aside.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        aside.rename(folder)
-    _flush(folder.parent)
-    return folder
+    aside.rename(folder)
+    flush(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def standing(folder: Path) -> Path:
+    """The folder itself, or the one that was just being replaced where the process died in between."""
+    old = folder.with_name(f"{REPLACED}{folder.name}")
+    return old if old.exists() and not folder.exists() else folder
 
 
 def verify_folder(folder: Path, names: Iterable[str] | None = None) -> None:
@@ -66,7 +99,7 @@ def verify_folder(folder: Path, names: Iterable[str] | None = None) -> None:
         CheckpointError: a file is missing, added, cut, or has other content; or there is no manifest.
     """
     try:
-        entries = json.loads((folder / MANIFEST).read_text())["files"]
+        entries = dict(json.loads((folder / MANIFEST).read_text())["files"])
     except FileNotFoundError:
         raise CheckpointError(f"{folder}: there is no {MANIFEST}: this was never written to its end") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -76,19 +109,23 @@ def verify_folder(folder: Path, names: Iterable[str] | None = None) -> None:
     for name in sorted(wanted - found) + sorted(found - wanted if names is None else wanted - set(entries)):
         raise CheckpointError(f"{folder / name}: {'not in the manifest' if name in found else 'is missing'}")
     for name in wanted:
-        path, entry = folder / name, entries[name]
-        if path.stat().st_size != entry["size"] or _sha256(path) != entry["sha256"]:
+        path = folder / name
+        try:
+            same = _entry(path) == entries[name]
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read: {error}") from None
+        if not same:
             raise CheckpointError(f"{path}: damaged: its content is not what was written")
 
 
 def sweep(parent: Path) -> None:
     """Remove what a dead process left half written; bring back a folder that was being replaced."""
-    for path in parent.glob(f"{ASIDE}*"):
-        replaced = parent / path.name.removeprefix(f"{ASIDE}old-")
-        if path.name.startswith(f"{ASIDE}old-") and not replaced.exists():
+    for path in parent.glob(f"{REPLACED}*"):
+        replaced = parent / path.name.removeprefix(REPLACED)
+        if not replaced.exists():
             path.rename(replaced)
-        else:
-            shutil.rmtree(path, ignore_errors=True)
+    for path in [*parent.glob(f"{ASIDE}*"), *parent.glob(f"{REPLACED}*")]:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def save_tree(tree: Any, path: Path) -> None:
@@ -129,7 +166,8 @@ def load_tree(path: Path) -> Any:
         raise CheckpointError(f"{path}: cannot be read: {error}") from None
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Have what was written to a file or a folder survive a loss of power."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -137,6 +175,6 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _sha256(path: Path) -> str:
+def _entry(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}

@@ -14,7 +14,7 @@ from mmsdk.checkpoint import Checkpoints, Position
 from mmsdk.collate import Collated, Collator, identity
 from mmsdk.config import DataConfig, PipelineConfig, StageConfig
 from mmsdk.errors import ConfigError, DataError, listed
-from mmsdk.folders import load_tree, save_tree, write_folder
+from mmsdk.folders import load_tree, save_tree, verify_folder, write_folder
 from mmsdk.modalities import Modalities
 from mmsdk.pipeline import Pipeline
 from mmsdk.run import BadSamples, Run
@@ -119,11 +119,10 @@ class Job:
             order = shuffled(len(plan.train), training.seed, plan.number, epoch, groups)
             first = epoch * plan.steps_per_epoch
             whole = batches(order, plan.batch_size)[max(0, start - first) :]
-            shares = [part for one in whole for part in share(one, self.rank, self.processes, training.accumulation)]
-            collated = _loaded(collator, plan.train, shares, epoch, training.workers)
-            for index in range(len(whole)):
-                step = max(first, start) + index
-                yield step, [next(collated) for _ in range(training.accumulation)]
+            shares = [share(one, self.rank, self.processes, training.accumulation) for one in whole]
+            collated = _loaded(collator, plan.train, [part for own in shares for part in own], epoch, training.workers)
+            for step, own in enumerate(shares, start=max(first, start)):
+                yield step, [next(collated) for _ in own]
 
 
 def _groups(pipeline: Pipeline, rows: Sequence[Row], stream: str | None) -> list[Any] | None:
@@ -156,6 +155,10 @@ def _loaded(
     return iter(torch.utils.data.DataLoader(batches_, batch_size=None, num_workers=workers))
 
 
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def open_job(
     config: PipelineConfig,
     data: InMemory | None,
@@ -173,39 +176,39 @@ def open_job(
     Raises:
         ConfigError, DataError, CheckpointError: see the parts.
     """
-    started = run.started
-    if started and not resume:
+    if run.started and not resume:
         raise ConfigError(f"{run.folder} holds a run already: add --resume to go on with it, or choose another --out")
+    wait()  # all have looked at the folder before the first one changes it
+    if rank == 0:
+        run.sweep()
+    wait()
+    started = run.started
     modalities = Modalities(config)
     stages = plan_stages(config, data, modalities)
     fingerprint = digest({f"{plan.number} {name}": rows for plan in stages for name, rows in plan.splits.items()})
-    checkpoints = Checkpoints(run.checkpoints, config.training.checkpoint.keep)
-    if rank == 0:
-        checkpoints.sweep()
-    wait()  # all have looked at the folder before the first one writes
     if started:
         facts = run.require_same(config, fingerprint)
         choose_threads(config.training.threads or facts["threads"])
         if facts["processes"] != processes and rank == 0:
-            print(
+            _say(
                 f"{run.folder}: began with {facts['processes']} processes, goes on with {processes}: "
-                "the order of samples stays, dropout differs",
-                file=sys.stderr,
+                "the order of samples stays, dropout differs"
             )
     elif rank == 0:
         threads = choose_threads(config.training.threads)
         run.begin(config, {"data": fingerprint, "processes": processes, "threads": threads})
-    if rank == 0 and not run.modalities.exists():
-        distinct = {id(plan.train): plan.train for plan in stages}
-        modalities.fit(lambda: (row for rows in distinct.values() for row in rows))
+        rows = {id(row): row for plan in stages for row in plan.train}  # stages may share data
+        modalities.fit(rows.values)
         write_folder(run.modalities, lambda aside: save_tree(modalities.state(), aside / "modalities"))
     wait()
     if rank != 0 and not started:
         choose_threads(run.facts()["threads"])
+    verify_folder(run.modalities)
     modalities.restore(load_tree(run.modalities / "modalities"))
     torch.manual_seed(config.training.seed)
     pipeline = Pipeline(config, modalities)
-    newest = checkpoints.newest() if started else None
+    checkpoints = Checkpoints(run.checkpoints, config.training.checkpoint.keep)
+    newest = checkpoints.newest(lambda error: _say(f"{error}; passed over") if rank == 0 else None)
     position = Position()
     if newest is not None:
         checkpoints.load_weights(pipeline, newest)
@@ -214,6 +217,5 @@ def open_job(
         pipeline.initialize()
     if rank == 0:
         run.rewind(position.log_bytes)
-    rows = sum(len(plan.train) for plan in stages)
-    bad = BadSamples(run, config.training.on_error, rows)
+    bad = BadSamples(run, config.training.on_error, sum(len(plan.train) for plan in stages))
     return Job(config, run, stages, pipeline, checkpoints, position, newest, bad, rank, processes)

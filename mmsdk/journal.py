@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,6 +29,11 @@ class Journal:
 
     def add(self, sums: Tensor) -> None:
         self.now = sums if self.now is None else self.now + sums
+
+    def not_finite(self) -> list[str]:
+        """The heads whose loss in this step is no number that training could go on with, in any process."""
+        assert self.now is not None
+        return [name for name, own in zip(self.plan.weights, self.now[0].tolist(), strict=True) if not isfinite(own)]
 
     def step(self, step: int, norm: float, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
         """After an optimizer step."""

@@ -19,17 +19,29 @@ def freeze(pipeline: Pipeline, stage: StageConfig, heads: Iterable[str]) -> None
 
     Frozen parts are in eval mode too: no dropout there.
     """
-    reached = _reached(pipeline, heads)
-    for part in stage.freeze:
-        _require(pipeline, part)
+    names = trained(pipeline, stage, heads)
     for name, parameter in pipeline.named_parameters():
-        parameter.requires_grad_(_within(name, reached) and not _within(name, stage.freeze))
+        parameter.requires_grad_(name in names)
     pipeline.train()
     for name, module in pipeline.named_modules():
         if name and _within(name, stage.freeze):
             module.eval()
-    if not any(parameter.requires_grad for parameter in pipeline.parameters()):
+
+
+def trained(pipeline: Pipeline, stage: StageConfig, heads: Iterable[str]) -> set[str]:
+    """The parameters that a stage trains.
+
+    Raises:
+        ConfigError: it names a part that is not there, or nothing is left to train.
+    """
+    for part in [*stage.freeze, *stage.learning_rates]:
+        _require(pipeline, part)
+    reached = _reached(pipeline, heads)
+    names = {name for name, _ in pipeline.named_parameters() if _within(name, reached)}
+    names -= {name for name in names if _within(name, stage.freeze)}
+    if not names:
         raise ConfigError(f"Stage '{stage.name}' trains nothing: its heads reach {listed(reached)}, and all is frozen.")
+    return names
 
 
 def _reached(pipeline: Pipeline, heads: Iterable[str]) -> list[str]:
@@ -59,8 +71,6 @@ def optimizer(pipeline: Pipeline, stage: StageConfig, training: TrainingConfig) 
 
     Each group keeps its own top rate as "peak"; `set_rates` moves them together.
     """
-    for part in stage.learning_rates:
-        _require(pipeline, part)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in pipeline.named_parameters():
         if parameter.requires_grad:

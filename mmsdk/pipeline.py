@@ -87,7 +87,7 @@ class Pipeline(nn.Module):
             offset = self.rank * len(batch.ids)
             step = Step(inputs, batch.rows, reading.fuse, outputs, self.gather, offset, generator)
             outputs[name] = head(reads, target_of(batch, name), step)
-        return _tied(outputs, reading.zero()) if torch.is_grad_enabled() else outputs
+        return _tied(outputs, reading.zero()) if torch.is_grad_enabled() and self.gather is not alone else outputs
 
     def predict(
         self, samples: Iterable[Sample] | Sample, *, heads: Sequence[str] | None = None, batch_size: int = 64

@@ -20,6 +20,7 @@ from typing import Any
 
 from mmsdk.config import PipelineConfig
 from mmsdk.errors import CheckpointError, DecodeError, TrainingError
+from mmsdk.folders import flush, sweep, writing
 
 # What may differ when a run goes on: it changes how fast, never what is computed.
 FREE = ("workers", "threads", "device", "trackers", "checkpoint", "log_every")
@@ -38,26 +39,34 @@ class Run:
 
     @property
     def started(self) -> bool:
-        return (self.folder / "config.json").exists()
+        """Whether there is anything to go on from, or to lose."""
+        return self.finished or any(self.checkpoints.glob("step-*"))
 
     @property
     def finished(self) -> bool:
         return (self.folder / "metrics.json").exists() and (self.pipeline / "pipeline.json").exists()
 
     def begin(self, config: PipelineConfig, facts: Mapping[str, Any]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Write down what the run is of. Nothing stays of one that never came to its first checkpoint."""
+        for path in (self._log, self._bad):
+            path.unlink(missing_ok=True)
         replace(self.folder / "config.json", {"config": config.model_dump(mode="json"), **facts})
+
+    def sweep(self) -> None:
+        """Remove what a dead process left half written."""
+        for folder in (self.folder, self.checkpoints):
+            sweep(folder)
 
     def facts(self) -> dict[str, Any]:
         """What the run began with: "config", "data" (a digest), "processes", "threads"."""
         try:
-            facts: dict[str, Any] = json.loads((self.folder / "config.json").read_text())
-            return facts
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{self.folder / 'config.json'}: cannot be read: {error}") from None
+            facts = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+            return {key: facts[key] for key in ("config", "data", "processes", "threads")}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{self.folder / 'config.json'}: not of a run, or damaged: {error}") from None
 
-    def require_same(self, config: PipelineConfig, data: str) -> dict[str, Any]:
-        """The facts of a run that is to go on with this config and data.
+    def require_same(self, config: PipelineConfig, data: str | None = None) -> dict[str, Any]:
+        """The facts of a run that is to go on with this config and, where it is known, this data.
 
         Raises:
             CheckpointError: names what differs.
@@ -70,41 +79,42 @@ class Run:
                 f"{self.folder}: began with another config; different: {', '.join(differing)}. "
                 "Resume with the config that it began with, or choose another --out."
             )
-        if facts["data"] != data:
+        if data is not None and facts["data"] != data:
             raise CheckpointError(f"{self.folder}: the data has changed since this run began: choose another --out")
         return facts
 
     def log(self, **entry: Any) -> None:
-        with self._log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        _append(self._log, [entry])
 
     def log_bytes(self) -> int:
-        return self._log.stat().st_size if self._log.exists() else 0
+        """How long the log is, once it is safely on disk."""
+        if not self._log.exists():
+            return 0
+        flush(self._log)
+        return self._log.stat().st_size
 
     def rewind(self, log_bytes: int) -> None:
-        """Forget what was logged after the checkpoint that the run goes on from."""
-        if self._log.exists():
-            os.truncate(self._log, log_bytes)
+        """Forget what was logged after the checkpoint that the run goes on from, and lines that were cut short."""
+        for path, most in ((self._log, log_bytes), (self._bad, None)):
+            if path.exists():
+                os.truncate(path, path.read_bytes()[:most].rfind(b"\n") + 1)
 
     def entries(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self._log.read_text(encoding="utf-8").splitlines()]
+        return _lines(self._log)
 
     def finish(self, metrics: Mapping[str, float], more: Mapping[str, Any]) -> None:
         replace(self.folder / "metrics.json", {"metrics": dict(metrics), **more})
 
     def result(self) -> dict[str, Any]:
-        result: dict[str, Any] = json.loads((self.folder / "metrics.json").read_text())
+        result: dict[str, Any] = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
         return result
 
     def bad_ids(self) -> set[str]:
-        if not self._bad.exists():
-            return set()
-        return {json.loads(line)["id"] for line in self._bad.read_text(encoding="utf-8").splitlines()}
+        return {line["id"] for line in _lines(self._bad)}
 
     def add_bad(self, errors: Iterable[DecodeError]) -> None:
-        with self._bad.open("a", encoding="utf-8") as file:
-            for error in errors:
-                file.write(json.dumps({"id": error.sample, "column": error.stream, "reason": error.reason}) + "\n")
+        found = [{"id": error.sample, "column": error.stream, "reason": error.reason} for error in errors]
+        _append(self._bad, found)
 
 
 class BadSamples:
@@ -115,7 +125,10 @@ class BadSamples:
         self.known = run.bad_ids()
 
     def take(self, errors: Iterable[DecodeError]) -> None:
-        fresh = {error.sample: error for error in errors if error.sample not in self.known}
+        met = {error.sample: error for error in errors}
+        if met.keys() - self.known:
+            self.known |= self.run.bad_ids()  # what other processes have met
+        fresh = {sample: error for sample, error in met.items() if sample not in self.known}
         if not fresh:
             return
         if self.policy == "raise":
@@ -151,11 +164,25 @@ def latest_folder(stem: str, parent: Path = Path("runs")) -> Path:
 def replace(path: Path, content: Any) -> None:
     """Write a JSON file so that it is either the old or the new one, whole."""
     aside = path.with_name(f".{path.name}.writing")
-    with aside.open("w", encoding="utf-8") as file:
-        json.dump(content, file, indent=1, ensure_ascii=False)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+        flush(aside)
+        aside.replace(path)
+        flush(path.parent)
+
+
+def _append(path: Path, lines: Iterable[Any]) -> None:
+    """Add a JSON object per line, all in one write: other processes may add to the file, too."""
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    with writing(path), path.open("ab") as file:
+        file.write(text.encode("utf-8", "surrogatepass"))
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file; none where there is no file. A line that is not finished yet is left out."""
+    whole = path.read_bytes().rpartition(b"\n")[0] if path.exists() else b""
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def _fixed(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -27,14 +28,19 @@ def batches(order: Sequence[int], size: int) -> list[list[int]]:
 
 
 def share(batch: Sequence[int], rank: int, processes: int, parts: int = 1) -> list[list[int]]:
-    """This process's share of a global batch, cut into `parts`: equal shares, filled up with FILLER.
+    """This process's share of each part of a global batch, filled up with FILLER to what the others have.
 
-    Fillers are samples without any value, so they change no loss: any number of processes computes the same.
+    Any number of processes computes the same: the parts do not depend on it, and fillers are samples without any
+    value. The parts of one batch differ by a sample at most; a batch of fewer samples has fewer parts.
     """
-    each = -(-len(batch) // (processes * parts))
-    whole = [*batch, *[FILLER] * (each * processes * parts - len(batch))]
-    starts = [(part * processes + rank) * each for part in range(parts)]
-    return [whole[start : start + each] for start in starts]
+    parts = min(parts, len(batch))
+    bounds = [len(batch) * part // parts for part in range(parts + 1)]
+    shares = []
+    for start, end in pairwise(bounds):
+        each = -(-(end - start) // processes)
+        own = batch[start + rank * each : min(start + (rank + 1) * each, end)]
+        shares.append([*own, *[FILLER] * (each - len(own))])
+    return shares
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:

@@ -22,7 +22,7 @@ from safetensors.torch import load_model, save_model
 from mmsdk.card import model_card
 from mmsdk.config import PipelineConfig
 from mmsdk.errors import KNOWN_PLUGINS, CheckpointError, PluginError
-from mmsdk.folders import load_tree, save_tree, sweep, verify_folder, write_folder
+from mmsdk.folders import load_tree, save_tree, standing, verify_folder, write_folder
 from mmsdk.modalities import Modalities
 from mmsdk.pipeline import Pipeline
 from mmsdk.plugins import registry
@@ -91,8 +91,7 @@ def load_weights(pipeline: Pipeline, path: Path) -> None:
 
 def find(folder: Path) -> Path:
     """The saved pipeline in a folder: itself, or its `pipeline/`."""
-    for home in (folder, folder / "pipeline"):
-        sweep(home.parent) if home.parent.is_dir() and not home.exists() else None
+    for home in (standing(folder), standing(folder / "pipeline")):
         if (home / "pipeline.json").is_file():
             return home
     if (folder / "checkpoints").is_dir():

@@ -25,7 +25,8 @@ class Selection:
         main = [f"{head}/{name}" for head in by_weight for name in list(pipeline.heads[head].metrics())[:1]]
         stopping = training.early_stopping.metric if training.early_stopping is not None else None
         wanted = training.select_by or stopping
-        if wanted is not None and wanted.partition("/")[0] in plan.weights and wanted not in known:
+        head = wanted.partition("/")[0] if wanted is not None else None
+        if wanted not in known and (head in plan.weights or head not in (None, *pipeline.config.heads)):
             raise ConfigError(f"There is no metric '{wanted}'. There is: {listed(known)}.")
         chosen = wanted if wanted in known else next(iter(main), None)
         if chosen is not None and plan.valid:
@@ -37,10 +38,10 @@ class Selection:
         if self.metric is None:
             return False
         value = figures.get(self.metric)
-        if value is not None and (position.best is None or self.sign * value > self.sign * position.best):
-            position.best, position.best_total, position.waited = value, position.total, 0
-        else:
-            position.waited += 1
+        better = value is not None and (position.best is None or self.sign * value > self.sign * position.best)
+        if better or (value is not None and value == position.best):  # of equals the newest: it learned for longer
+            position.best, position.best_total = value, position.total
+        position.waited = 0 if better else position.waited + 1
         return self.patience is not None and position.waited >= self.patience
 
     def wants(self, position: Position) -> int | None:

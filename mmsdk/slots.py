@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Union
 
-from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
+from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationError
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from mmsdk.errors import UnknownComponentError
 from mmsdk.plugins import Kind, registry
@@ -34,7 +34,8 @@ class Slot:
 
     def _validate(self, value: Any, info: core_schema.ValidationInfo) -> Any:
         if isinstance(value, BaseModel) and getattr(value, "kind", None) == self.kind:
-            return self._checked(type(value)) and value
+            self._check_level(type(value))
+            return value
         if isinstance(value, str):
             value = {"type": value}
         if not isinstance(value, Mapping) or not isinstance(value.get("type"), str):
@@ -43,19 +44,15 @@ class Slot:
         try:
             found = registry().find(self.kind, value["type"])
         except UnknownComponentError as error:
-            raise PydanticCustomError("unknown_component", "{message}", {"message": str(error)}) from None
-        self._checked(found)
+            raise _at_type(self.kind, str(error)) from None
+        self._check_level(found)
         return found.model_validate(dict(value), context=info.context)
 
-    def _checked(self, found: type[Any]) -> bool:
+    def _check_level(self, found: type[Any]) -> None:
         if self.level is not None and found.level != self.level:
             wanted = "`fusion:`" if found.level == "feature" else "a head's `decision:`"
-            raise PydanticCustomError(
-                "level",
-                "{name} is a {level}-level fusion; it belongs in {wanted}",
-                {"name": found.type_name(), "level": found.level, "wanted": wanted},
-            )
-        return True
+            message = f"'{found.type_name()}' is a {found.level}-level fusion; it belongs in {wanted}."
+            raise _at_type(self.kind, message)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         if self in _open:
@@ -76,3 +73,9 @@ class Slot:
 
 def _dump(value: Any, info: core_schema.SerializationInfo) -> Any:
     return value.model_dump(mode=info.mode)
+
+
+def _at_type(kind: str, message: str) -> ValidationError:
+    """An error whose place is the `type` of the component, not the component as a whole."""
+    problem = PydanticCustomError("component", "{message}", {"message": message})
+    return ValidationError.from_exception_data(kind, [InitErrorDetails(type=problem, loc=("type",), input=None)])

@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import DistributedType, broadcast_object_list, gather_object
 from torch import Tensor
 
 from mmsdk import optimization
@@ -35,6 +35,7 @@ from mmsdk.sampling import step_seed
 from mmsdk.selection import Selection
 
 PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+SHOWN = 32
 
 
 class Trained(NamedTuple):
@@ -71,7 +72,7 @@ def train(
     folder = Path(out) if out is not None else (latest_folder if resume else new_folder)(stem)
     run = Run(broadcast_object_list([folder])[0])
     if run.finished and resume:
-        return _finished(run)
+        return _finished(run, checked)
     job = open_job(
         checked,
         data,
@@ -82,13 +83,19 @@ def train(
         wait=accelerator.wait_for_everyone,
     )
     pipeline, position = job.pipeline, job.position
-    pipeline.gather, pipeline.rank = gather, job.rank
+    if accelerator.distributed_type != DistributedType.NO:
+        pipeline.gather, pipeline.rank = gather, job.rank
+    selections = [Selection(pipeline, plan, checked.training) for plan in job.stages]
+    for plan in job.stages:  # a mistake in the last stage is told before the first one is trained
+        optimization.trained(pipeline, plan.config, plan.weights)
+    if accelerator.scaler is not None and position.scaler:
+        accelerator.scaler.load_state_dict(position.scaler)
     if checked.training.trackers:
         accelerator.project_configuration.set_directories(str(run.folder))
         accelerator.init_trackers(stem)
     with Progress(show and accelerator.is_main_process) as progress:
-        for plan in job.stages[position.stage :]:
-            _train_stage(job, plan, accelerator, progress)
+        for number in range(position.stage, len(job.stages)):
+            _train_stage(job, job.stages[number], selections[number], accelerator, progress)
         metrics = _final_metrics(job, accelerator)
     pipeline.gather, pipeline.rank = alone, 0
     rate = position.samples / position.seconds if position.seconds else 0.0
@@ -96,26 +103,28 @@ def train(
         pipeline.save(run.pipeline, metrics)
         draw_curve(run.entries(), run.folder / "curve.png")
         run.finish(metrics, {"seconds": position.seconds, "samples_per_second": rate})
+    accelerator.wait_for_everyone()  # whoever returns from here may open what was saved
     accelerator.end_training()
     return Trained(run.folder, metrics, position.seconds, rate, pipeline.eval())
 
 
-def _train_stage(job: Job, plan: StagePlan, accelerator: Accelerator, progress: Progress) -> None:
+def _train_stage(job: Job, plan: StagePlan, selection: Selection, accelerator: Accelerator, progress: Progress) -> None:
     """Train one stage, from where the job stands to its end."""
     training, position, pipeline = job.config.training, job.position, job.pipeline
     heads, steps = list(plan.weights), plan.steps_per_epoch * plan.epochs
     optimization.freeze(pipeline, plan.config, heads)
-    selection = Selection(pipeline, plan, training)
     model, optimizer = accelerator.prepare(pipeline, optimization.optimizer(pipeline, plan.config, training))
     if job.checkpoint is not None and position.step > 0:
         optimizer.load_state_dict(restored(optimizer.state_dict(), job.checkpoints.load_optimizer(job.checkpoint)))
     trained = [parameter for parameter in pipeline.parameters() if parameter.requires_grad]
     generator = torch.Generator(accelerator.device)
+    # On a processor, torch.manual_seed would spend 0.2 ms on devices that are never used.
+    reseed = torch.default_generator.manual_seed if accelerator.device.type == "cpu" else torch.manual_seed
     progress.stage(plan.config.name, plan.absent, position.step, steps)
     journal = Journal(job, accelerator, plan)
 
     for step, parts in job.batches(plan, position.step):
-        torch.manual_seed(seed := step_seed(training.seed, position.total, job.rank))
+        reseed(seed := step_seed(training.seed, position.total, job.rank))
         generator.manual_seed(seed)
         optimization.set_rates(optimizer, optimization.schedule(step, steps, training))
         for number, (batch, bad) in enumerate(parts):
@@ -125,11 +134,15 @@ def _train_stage(job: Job, plan: StagePlan, accelerator: Accelerator, progress: 
                 loss, sums = total(outputs, plan.weights, accelerator.reduce, job.processes)
                 accelerator.backward(loss / len(parts))
             journal.add(sums)
+        for parameter in trained:  # what no head read has a gradient, too: in several processes it must have one
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
         norm = float(accelerator.clip_grad_norm_(trained, math.inf if training.clip is None else training.clip))
-        if not math.isfinite(norm) and accelerator.scaler is None:  # float16 meets infinities, and skips the step
-            raise TrainingError(_not_finite(job, outputs, norm, [name for part in parts for name in part.batch.ids]))
+        lost = journal.not_finite()
+        if lost or not (math.isfinite(norm) or accelerator.scaler):  # float16 meets infinities, and skips the step
+            raise TrainingError(_not_finite(job, lost, norm, [name for part in parts for name in part.batch.ids]))
         optimizer.step()
-        optimizer.zero_grad()
+        pipeline.zero_grad()
 
         position.step, position.total = step + 1, position.total + 1
         journal.step(step, norm, optimizer, progress)
@@ -144,6 +157,7 @@ def _train_stage(job: Job, plan: StagePlan, accelerator: Accelerator, progress: 
             state = None if ends_stage else optimizer.state_dict()
             if ends_stage:
                 _end_stage(job, selection)
+                accelerator.wait_for_everyone()  # saving removes the weights that all of them have just gone back to
             _save(job, state, accelerator)
         journal.resume()
         if ends_stage:
@@ -190,6 +204,7 @@ def _end_stage(job: Job, selection: Selection) -> None:
 def _save(job: Job, optimizer: Mapping[str, Any] | None, accelerator: Accelerator) -> None:
     if accelerator.is_main_process:
         job.position.log_bytes = job.run.log_bytes()
+        job.position.scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else {}
         job.checkpoints.save(job.pipeline, optimizer, job.position)
     accelerator.wait_for_everyone()
 
@@ -229,26 +244,29 @@ def _accelerator(training: TrainingConfig) -> Accelerator:
             hint = f": pip install {name}" if known else f". Accelerate knows: {listed(LOGGER_TYPE_TO_CLASS)}"
             raise ConfigError(f"training.trackers: '{name}' is not {'installed' if known else 'a tracker'}{hint}")
     AcceleratorState._reset_state()
-    return Accelerator(
-        cpu=training.device == "cpu",
-        mixed_precision=PRECISIONS[training.precision],
-        log_with=training.trackers or None,
-    )
+    try:
+        return Accelerator(
+            cpu=training.device == "cpu",
+            mixed_precision=PRECISIONS[training.precision],
+            log_with=training.trackers or None,
+        )
+    except ValueError as error:  # such as float16 without a GPU
+        raise ConfigError(f"training.precision: '{training.precision}' cannot be used here: {error}") from None
 
 
-def _finished(run: Run) -> Trained:
+def _finished(run: Run, config: PipelineConfig) -> Trained:
+    run.require_same(config)
     result = run.result()
     pipeline = Pipeline.load(run.folder)
     return Trained(run.folder, result["metrics"], result["seconds"], result["samples_per_second"], pipeline)
 
 
-def _not_finite(job: Job, outputs: Mapping[str, HeadOutput], norm: float, ids: Sequence[str]) -> str:
-    """Which head, which step, which samples."""
-    bad = [name for name, output in outputs.items() if output.loss is not None and not output.loss.isfinite()]
-    what = f"the loss of {listed(bad)}" if bad else f"a gradient (norm {norm})"
-    samples = [name for name in ids if name]
-    shown = listed(samples[:8]) + (" ..." if len(samples) > 8 else "")
+def _not_finite(job: Job, heads: Sequence[str], norm: float, ids: Sequence[str]) -> str:
+    """Which heads, which step, which samples; all processes ask this at the same time."""
+    what = f"the loss of {listed(heads)}" if heads else f"a gradient (norm {norm})"
+    samples = [name for name in gather_object(list(ids)) if name]
+    shown = listed(samples[:SHOWN]) + (" ..." if len(samples) > SHOWN else "")
     return (
-        f"Step {job.position.total}: {what} is not finite. Samples of this batch: {shown}. "
+        f"Step {job.position.total + 1}: {what} is not finite. Samples of this batch: {shown}. "
         "Try a lower training.learning_rate, or precision: float32; the last checkpoint is intact."
     )

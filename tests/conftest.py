@@ -26,8 +26,8 @@ def fresh_registry() -> Iterator[Registry]:
 
 
 @pytest.fixture
-def mmsdk() -> Callable[..., Any]:
-    """The command line in this process: `mmsdk("validate", "pipeline.yaml")` -> exit_code, stdout, stderr."""
+def cli() -> Callable[..., Any]:
+    """The command line in this process: `cli("validate", "pipeline.yaml")` -> exit_code, stdout, stderr."""
     from mmsdk.cli import app
 
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])

@@ -83,8 +83,12 @@ def test_the_config_that_all_others_are_made_from_is_valid(complaints: Complaint
         ("epochs: 1", "keep: ~", "18:12: training.keep: should be 'best' or 'last', found nothing"),
         ("{epochs: 1}", "[]", "18:1: training: should be a mapping, found an empty list"),
         ("schema_version: 1", "schema_version: 2", "1:1: schema_version: should be 1, found 2"),
-        ("freeze: [fusion]", "freeze: [5]", "17:29: stages.1.freeze.0: should be text, found 5"),
-        ("type: text", "type: text, lowercase: maybe", "7:27: streams.question.modality.lowercase: should be true or f"),
+        ("freeze: [fusion]", "freeze: [5]", "17:31: stages.1.freeze.0: should be text, found 5"),
+        (
+            "type: text",
+            "type: text, lowercase: maybe",
+            "7:28: streams.question.modality.lowercase: should be true or f",
+        ),
         # unions
         ("target: answer", "target: 5", "11:34: heads.answer.target: should be text or a mapping, found 5"),
         ("target: answer", "target: {colum: a}", "11:43: heads.answer.target.colum: Unknown key 'colum'. Did you me"),
@@ -96,34 +100,46 @@ def test_the_config_that_all_others_are_made_from_is_valid(complaints: Complaint
         ("answer:", "ответ:", "11:3: heads.ответ: a name is made of lower-case letters, digits and underscores"),
         ("name: finetune", "name: 2nd", "17:6: stages.1.name: a name is made of lower-case letters"),
         # components
-        ("type: cnn", "type: cn", "5:5: streams.image.encoder: Unknown encoder 'cn'. Did you mean 'cnn'?"),
-        ("type: cnn", "type: x", "5:5: streams.image.encoder: Unknown encoder 'x'. Known: 'bag', 'cnn', 'cnn_rnn'"),
-        ("type: cnn", "type: ''", "5:5: streams.image.encoder: Unknown encoder ''. Known: 'bag'"),
-        ("type: cnn", "type: image", "5:5: streams.image.encoder: encoder 'image' cannot be used: it is a modality. K"),
+        ("type: cnn", "type: cn", "5:15: streams.image.encoder.type: Unknown encoder 'cn'. Did you mean 'cnn'?"),
+        (
+            "type: cnn",
+            "type: x",
+            "5:15: streams.image.encoder.type: Unknown encoder 'x'. Known: 'bag', 'cnn', 'cnn_rnn'",
+        ),
+        ("type: cnn", "type: ''", "5:15: streams.image.encoder.type: Unknown encoder ''. Known: 'bag'"),
+        (
+            "type: cnn",
+            "type: image",
+            "5:15: streams.image.encoder.type: encoder 'image' cannot be used: it is a modality. K",
+        ),
         ("type: cnn", "type: 5", "5:5: streams.image.encoder: Say which encoder: {type: NAME}. `mmsdk plugins` lists"),
         ("type: cnn, ", "", "5:5: streams.image.encoder: Say which encoder: {type: NAME}. `mmsdk plugins` lists all."),
         ("{type: cnn, width: 16}", "[cnn]", "5:5: streams.image.encoder: Say which encoder: {type: NAME}"),
         ("type: cnn", "_target_: os.system", "5:5: streams.image.encoder: Say which encoder: {type: NAME}"),
         ("width: 16}", "_target_: a}", "5:26: streams.image.encoder._target_: Unknown key '_target_'. Known: 'type'"),
-        ("type: cross_attention", "type: decision_mean", "9:1: fusion: decision_mean is a decision-level fusion; it"),
+        ("type: cross_attention", "type: decision_mean", "9:10: fusion.type: 'decision_mean' is a decision-level fus"),
         (
             "target: answer",
             "target: answer, decision: {type: concat}",
-            "11:50: heads.answer.decision: concat is a feature-level fusion; it belongs in `fusion:`",
+            "11:61: heads.answer.decision.type: 'concat' is a feature-level fusion; it belongs in `fusion:`.",
         ),
         (
             "type: cnn",
             "type: speech.crnn",
-            "5:5: streams.image.encoder: Unknown encoder 'speech.crnn'. "
+            "5:15: streams.image.encoder.type: Unknown encoder 'speech.crnn'. "
             "It is provided by another package: pip install mmsdk-speech",
         ),
         (
             "type: cnn",
             "type: acme.cnn",
-            "5:5: streams.image.encoder: Unknown encoder 'acme.cnn': no installed plugin has the prefix 'acme'. "
+            "5:15: streams.image.encoder.type: Unknown encoder 'acme.cnn': no installed plugin has the prefix 'acme'. "
             "Install the package that brings it; `mmsdk plugins` lists what is installed.",
         ),
-        ("type: cnn", "type: spech.crnn", "5:5: streams.image.encoder: Unknown encoder 'spech.crnn': no installed pl"),
+        (
+            "type: cnn",
+            "type: spech.crnn",
+            "5:15: streams.image.encoder.type: Unknown encoder 'spech.crnn': no installed pl",
+        ),
     ],
 )
 def test_each_mistake_has_its_place(complaints: Complaints, old: str, new: str, complaint: str) -> None:
@@ -133,7 +149,7 @@ def test_each_mistake_has_its_place(complaints: Complaints, old: str, new: str, 
 
 def test_a_plugin_that_is_installed_is_never_offered_for_installation(complaints: Complaints) -> None:
     (said,) = complaints("type: cross_attention, width: 16", "type: fusion.compar")
-    assert said == "9:1: fusion: Unknown fusion 'fusion.compar'. Did you mean 'fusion.compare'?"
+    assert said == "9:10: fusion.type: Unknown fusion 'fusion.compar'. Did you mean 'fusion.compare'?"
 
 
 def test_a_prefix_that_is_nearly_known_is_suggested(complaints: Complaints) -> None:
@@ -144,7 +160,7 @@ def test_a_prefix_that_is_nearly_known_is_suggested(complaints: Complaints) -> N
 def test_every_problem_is_reported_in_one_go(complaints: Complaints) -> None:
     text = "{epochs: -1, clip: x, precison: float32}"
     assert complaints("{epochs: 1}", text) == [
-        "18:24: training.precison: Unknown key 'precison'. Did you mean 'precision'?"
+        "18:33: training.precison: Unknown key 'precison'. Did you mean 'precision'?"
     ]
     assert complaints("{epochs: 1}", "{epochs: -1, clip: x, seed: 0.5}", "heads.answer.target=[]") == [
         "--set heads.answer.target: should be text or a mapping, found an empty list",
@@ -266,15 +282,21 @@ class TestOverrides:
             ("training.epochs=many", "--set training.epochs: should be a whole number, found 'many'"),
             ("training.epoch=1", "--set training.epoch: Unknown key 'epoch'. Did you mean 'epochs'?"),
             ("stages.finetune.epochs=0", "--set stages.1.epochs: should be greater than 0, found 0"),
-            ("fusion.type=concta", "9:1: fusion: Unknown fusion 'concta'. Did you mean 'concat'?"),
-            ("fusion={type: x.y, a: 1}", "--set fusion: Unknown fusion 'x.y': no installed plugin has the prefix 'x'"),
+            ("fusion.type=concta", "--set fusion.type: Unknown fusion 'concta'. Did you mean 'concat'?"),
+            (
+                "fusion={type: x.y, a: 1}",
+                "--set fusion.type: Unknown fusion 'x.y': no installed plugin has the prefix 'x'",
+            ),
             ("training.epochs", "--set training.epochs: expected KEY=VALUE, such as training.epochs=5"),
             ("=5", "--set =5: expected KEY=VALUE, such as training.epochs=5"),
             ("training..epochs=5", "--set training..epochs=5: expected KEY=VALUE"),
             ("training.epochs=[1", "--set training.epochs=[1:1:3: expected ',' or ']', but got '<stream end>'"),
             ("training.epochs=*x", "--set training.epochs=*x:1:1: anchors (&name) and aliases (*name) are not"),
             ("a=" + "[" * 99, "--set a=" + "[" * 99 + ":1:33: nested more than 32 levels deep"),
-            ("stages.fintune.epochs=1", "--set stages.fintune.epochs=1: there is no 'fintune' in that list; there is '"),
+            (
+                "stages.fintune.epochs=1",
+                "--set stages.fintune.epochs=1: there is no 'fintune' in that list; there is '",
+            ),
             ("stages.2.epochs=1", "--set stages.2.epochs=1: there is no '2' in that list; there is 'pretrain', 'finet"),
             ("stages.²=1", "--set stages.²=1: there is no '²' in that list"),
             ("schema_version.a=1", "--set schema_version.a=1: 'schema_version' is 1, which has no 'a'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,7 @@ def test_what_is_refused_has_a_place_and_a_reason(text: str, complaint: str) -> 
 def test_an_alias_bomb_is_refused_at_its_first_anchor() -> None:
     names = "abcdefghi"
     bomb = "a: &a [lol, lol]\n" + "".join(
-        f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip(names, names[1:], strict=False)
+        f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in pairwise(names)
     )
     with pytest.raises(ConfigError, match=r"^file:1:4: anchors"):
         parse_yaml(bomb, "file")

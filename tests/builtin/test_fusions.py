@@ -20,7 +20,6 @@ from mmsdk.builtin.declarations.fusions import (
 )
 from mmsdk.config import FusionConfig
 from mmsdk.containers import Encoding, Fused
-from mmsdk.errors import ConfigError
 from mmsdk.formats import Source
 from mmsdk.interfaces import FeatureFusion
 
@@ -276,85 +275,14 @@ def test_weights_are_shares_of_the_present_streams(config: FusionConfig) -> None
     assert not weights[~torch.tensor(MIXED)].any()
 
 
-# Every strategy but the mean must learn what only two streams together tell.
-
-
-def learned(config: FusionConfig, steps: int = 150) -> float:
-    """Accuracy on XOR of two streams, each a noisy sign, after some steps with a linear head."""
-    sources = {"left": Source(4, 4), "right": Source(4, 4)}
-    fusion = build(config, sources)
-    head = torch.nn.Linear(fusion.pooled_width, 2)
-    rate = 3e-3 if config.contextual else 1e-2
-    optimizer = torch.optim.AdamW([*fusion.parameters(), *head.parameters()], lr=rate)
-    generator = torch.Generator().manual_seed(0)
-
-    def batch(size: int) -> tuple[Tensor, Tensor]:
-        bits = torch.randint(0, 2, (size, 2), generator=generator)
-        streams = {}
-        for place, name in enumerate(sources):
-            vectors = (2.0 * bits[:, place, None] - 1) + 0.3 * torch.randn(size, 4, generator=generator)
-            streams[name] = Encoding(vectors[:, None], torch.ones(size, 1, dtype=torch.bool), vectors)
-        return head(fusion(streams).encoding.pooled), bits.sum(dim=1) % 2
-
-    for _ in range(steps):
-        scores, truth = batch(64)
-        loss = torch.nn.functional.cross_entropy(scores, truth)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    scores, truth = batch(512)
-    return float((scores.argmax(dim=1) == truth).float().mean())
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        ConcatConfig(width=16),
-        ProductConfig(width=16),
-        GatedConfig(width=16),
-        FiLMConfig(width=16),
-        TransformerFusionConfig(width=16, layers=1, heads=2, dropout=0.0),
-        CrossAttentionConfig(width=16, layers=1, heads=2, dropout=0.0),
-    ],
-    ids=lambda config: config.type_name(),
-)
-def test_learns_xor(config: FusionConfig) -> None:
-    assert learned(config) >= 0.98
-
-
-def test_the_mean_cannot_learn_xor() -> None:
-    assert learned(MeanConfig(width=16)) <= 0.8
-
-
-# Configs that cannot work.
-
-
-def test_film_joins_two_streams() -> None:
-    assert FiLMConfig().check(["a", "b"]) is None
-    assert FiLMConfig(target="a", condition="c").check(["a", "b", "c"]) is None
-    for config, streams, part in [
-        (FiLMConfig(), ["a"], "joins two of 1 streams"),
-        (FiLMConfig(target="a"), ["a", "b", "c"], "'condition: <stream>'"),
-        (FiLMConfig(target="pic"), ["pix", "text"], "Did you mean 'pix'?"),
-        (FiLMConfig(target="a", condition="a"), ["a", "b"], "cannot modulate itself"),
-    ]:
-        complaint = config.check(streams)
-        assert complaint is not None and part in complaint
-        with pytest.raises(ConfigError, match="film"):
-            config.build({name: Source(2, 2) for name in streams})
-
-
-@pytest.mark.parametrize(
-    ("config", "pair"),
-    [
-        (FiLMConfig(), ("z", "a")),
-        (FiLMConfig(target="a"), ("a", "z")),
-        (FiLMConfig(condition="z"), ("a", "z")),
-        (FiLMConfig(condition="a"), ("z", "a")),
-    ],
-)
-def test_film_takes_streams_in_the_order_of_the_config(config: FiLMConfig, pair: tuple[str, str]) -> None:
-    assert config.pair(["z", "a"]) == pair
+def test_masks_need_not_begin_at_the_first_token() -> None:
+    fusion = build(TransformerFusionConfig(width=8, heads=2, dropout=0.0))
+    given = encodings(ALL)
+    mask = torch.tensor([[False, True, False, True]] * 4)
+    tokens = torch.randn(4, 4, 6)
+    holes = given | {"words": Encoding(tokens, mask, given["words"].pooled)}
+    packed = given | {"words": Encoding(tokens[:, [1, 3]], mask[:, [1, 3]], given["words"].pooled)}
+    torch.testing.assert_close(fusion(holes).encoding.pooled, fusion(packed).encoding.pooled)
 
 
 def test_film_without_condition_does_not_modulate() -> None:
@@ -364,25 +292,3 @@ def test_film_without_condition_does_not_modulate() -> None:
     with torch.no_grad():
         fusion.modulation.bias.add_(5.0)
     torch.testing.assert_close(fusion(given).encoding.pooled, before)
-
-
-def test_cross_attention_needs_two_streams() -> None:
-    assert "use 'transformer'" in (CrossAttentionConfig().check(["a"]) or "")
-    with pytest.raises(ConfigError, match="two streams"):
-        CrossAttentionConfig().build({"a": Source(2, 2)})
-
-
-@pytest.mark.parametrize("config", [TransformerFusionConfig, CrossAttentionConfig])
-def test_heads_share_the_width_evenly(config: type[FusionConfig]) -> None:
-    with pytest.raises(ValueError, match="give 'heads: 6'"):
-        config(width=12, heads=8)
-
-
-def test_masks_need_not_begin_at_the_first_token() -> None:
-    fusion = build(TransformerFusionConfig(width=8, heads=2, dropout=0.0))
-    given = encodings(ALL)
-    mask = torch.tensor([[False, True, False, True]] * 4)
-    tokens = torch.randn(4, 4, 6)
-    holes = given | {"words": Encoding(tokens, mask, given["words"].pooled)}
-    packed = given | {"words": Encoding(tokens[:, [1, 3]], mask[:, [1, 3]], given["words"].pooled)}
-    torch.testing.assert_close(fusion(holes).encoding.pooled, fusion(packed).encoding.pooled)

@@ -75,7 +75,7 @@ def pipeline(*, lively: bool = False, **training: Any) -> Config:
     dropout = 0.2 if lively else 0.0
     return {
         "streams": LIVELY_STREAMS if lively else STREAMS,
-        "fusion": {"type": "transformer", "width": 8, "heads": 2, "layers": 1, "dropout": dropout},
+        "fusion": {"type": "gated", "width": 8, "dropout": dropout},
         "heads": {"match": MATCH, "colour": COLOUR, "shape": SHAPE},
         "training": {"batch_size": 8, "epochs": 1, "log_every": 1, "threads": 1, "device": "cpu", **training},
     }

@@ -17,9 +17,9 @@ from mmsdk.modules import Parts
 class Product(FeatureFusion):
     """h = prod_m (P_m z_m)^{a_m}, elementwise, where a_m is 1 for a present stream and 0 for an absent one.
 
-    So did early models for questions about images join the two (Antol et al., "VQA: Visual Question
-    Answering", 2015). The P_m are affine here, and their biases begin as one: a product of factors near zero
-    has hardly any gradient, and training would stall. Absence is exact: an absent factor is one. One
+    Early models that answer questions about images join the two like this (Antol et al., "VQA: Visual
+    Question Answering", 2015). The P_m are affine, and their biases begin as one: a product of factors near
+    zero has hardly any gradient, and training would stall. Absence is exact: an absent factor is one. One
     projection per stream.
     """
 

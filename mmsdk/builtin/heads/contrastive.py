@@ -30,7 +30,7 @@ class Contrastive(TaskHead):
 
     def __init__(self, widths: Mapping[str, int], width: int = 128) -> None:
         super().__init__()
-        self.project = Parts({name.replace(".", "_"): nn.Linear(source, width) for name, source in widths.items()})
+        self.project = Parts({name.replace(".", "-"): nn.Linear(source, width) for name, source in widths.items()})
         self.log_scale = nn.Parameter(torch.tensor([math.log(1 / 0.07)]))  # as CLIP begins
 
     def forward(self, reads: Mapping[str, Encoding], target: Inputs | None, step: Step) -> HeadOutput:
