@@ -1,6 +1,6 @@
 """Write the reference from the config classes: docs/components.md, and the tables in docs/config.md.
 
-    python docs/write_reference.py
+python docs/write_reference.py
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ INTRODUCTIONS = {
     ),
     "head": "## Heads\n\nA head is a task: a loss, predictions, metrics. Every head has these fields:",
 }
-SIGNS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<", "minLength": "length >="}
-NAMES = {"integer": "whole number", "null": "none", "string": "text", "boolean": "true or false", "object": "mapping"}
+SIGNS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+NAMES = {"integer": "whole number", "string": "text", "boolean": "true or false"}
 
 
 def type_of(schema: Mapping[str, Any]) -> str:
@@ -50,7 +50,11 @@ def type_of(schema: Mapping[str, Any]) -> str:
         return " or ".join(type_of(each) for each in schema["anyOf"] if each.get("type") != "null")
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
-        return f"{'a ' if not name.startswith(('AnyE', 'AnyI')) else 'an '}{_noun(name)}"
+        return (
+            f"{name.removeprefix('Any').lower()}, `{{type: ...}}`" if name.startswith("Any") else "mapping, see below"
+        )
+    if "const" in schema:
+        return f"`{schema['const']}`"
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if "prefixItems" in schema:
@@ -58,16 +62,12 @@ def type_of(schema: Mapping[str, Any]) -> str:
     kind = schema.get("type", "any")
     if kind == "array":
         return f"list of {type_of(schema['items'])}"
-    if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
-        return f"name: {type_of(schema['additionalProperties'])}"
-    bounds = [f"{sign} {schema[key]:g}" for key, sign in SIGNS.items() if key in schema]
+    if kind == "object":
+        values = [*schema.get("patternProperties", {}).values(), schema.get("additionalProperties")]
+        return f"name to {type_of(values[0])}"
+    bounds = [f"{sign} {schema[key]}" for key, sign in SIGNS.items() if key in schema]
     name = "path" if schema.get("format") == "path" else NAMES.get(kind, kind)
     return " ".join([name, ", ".join(bounds)]).strip()
-
-
-def _noun(name: str) -> str:
-    """AnyEncoder -> encoder, TargetConfig -> target."""
-    return re.sub(r"(?<!^)([A-Z])", r" \1", name.removeprefix("Any").removesuffix("Config")).lower()
 
 
 def fields(owner: type[BaseModel], without: Iterable[str] = ()) -> str:
@@ -85,9 +85,12 @@ def fields(owner: type[BaseModel], without: Iterable[str] = ()) -> str:
 
 
 def _shown(value: Any) -> str:
+    """A default, as one would write it in YAML."""
     if value is None:
         return "none"
-    return "as below" if isinstance(value, dict) and value else f"`{value if isinstance(value, str) else json.dumps(value)}`"
+    if isinstance(value, dict) and value:
+        return "as below"
+    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
 
 def facts(component: Any) -> str:

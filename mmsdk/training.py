@@ -14,6 +14,7 @@ from accelerate.state import AcceleratorState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import DistributedType, broadcast_object_list, gather_object
 from torch import Tensor
+from torch.distributed import is_initialized
 
 from mmsdk import optimization
 from mmsdk.checkpoint import restored
@@ -236,14 +237,14 @@ def _final_metrics(job: Job, accelerator: Accelerator) -> dict[str, float]:
 
 
 def _accelerator(training: TrainingConfig) -> Accelerator:
-    """A fresh one: a process that trains twice may use another precision the second time."""
+    """A fresh one: a process that trains twice may use another precision or device the second time."""
     installed = [str(each) for each in get_available_trackers()]
     for name in training.trackers:
         if name not in installed:
             known = name in {str(each) for each in LOGGER_TYPE_TO_CLASS}
             hint = f": pip install {name}" if known else f". Accelerate knows: {listed(LOGGER_TYPE_TO_CLASS)}"
             raise ConfigError(f"training.trackers: '{name}' is not {'installed' if known else 'a tracker'}{hint}")
-    AcceleratorState._reset_state()
+    AcceleratorState._reset_state(reset_partial_state=not is_initialized())  # `end_training` leaves the process group
     try:
         return Accelerator(
             cpu=training.device == "cpu",

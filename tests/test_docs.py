@@ -1,0 +1,183 @@
+"""The documentation is true: its code runs, its configs are valid, its commands exist, its reference is current."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from ruamel.yaml import YAML
+from typer.main import get_command
+
+import mmsdk
+from mmsdk import hookspecs
+from mmsdk.cli import app
+from mmsdk.plugins import HOOKS, Registry
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+ALL = [*PAGES, *sorted(DOCS.glob("*/**/*.md"))]
+START = ["pip install uv && uv run mmsdk quickstart", "pip install uv && uv run pytest"]
+BLOCK = re.compile(r"(?:^<!-- (?P<mark>[^\n]*) -->\n)?^```(?P<language>\w+)\n(?P<code>.*?)^```", re.M | re.S)
+
+
+class Block(NamedTuple):
+    """A block of code: the comment right before it, where the code begins, and the code."""
+
+    mark: str
+    place: str
+    code: str
+
+
+def blocks(page: Path, language: str) -> list[Block]:
+    """The blocks of one language that are meant to work as they stand."""
+    text = page.read_text(encoding="utf-8")
+    found = []
+    for each in BLOCK.finditer(text):
+        mark = each["mark"] or ""
+        if each["language"] == language and not mark.startswith("not run"):
+            found.append(Block(mark, f"{page.name}:{text.count(chr(10), 0, each.start('code')) + 1}", each["code"]))
+    return found
+
+
+def run(page: Path) -> dict[str, Any]:
+    """Run the Python blocks of a page one after the other, in one namespace."""
+    names: dict[str, Any] = {"__name__": page.stem}
+    for block in blocks(page, "python"):
+        exec(compile(block.code, block.place, "exec", dont_inherit=True), names)
+    return names
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as a reader has it: the table of your_own_data.md, the README's config, and a trained run."""
+    folder = tmp_path_factory.mktemp("shop")
+    (toy,) = (block for block in blocks(DOCS / "your_own_data.md", "python") if block.mark == "toy data")
+    (config,) = blocks(ROOT / "README.md", "yaml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        exec(compile(toy.code, toy.place, "exec", dont_inherit=True), {})
+        Path("shop.yaml").write_text(config.code)
+        mmsdk.train("shop.yaml", out="runs/shop", overrides=["training.epochs=1"], show=False)
+    return folder
+
+
+@pytest.fixture
+def desk(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_registry: Registry) -> Path:
+    """A copy of that folder to work in; what is registered there is gone afterwards."""
+    monkeypatch.chdir(shutil.copytree(shop, tmp_path / "desk"))
+    return tmp_path / "desk"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name_of)
+def test_code_runs(page: Path, desk: Path) -> None:
+    assert run(page)
+
+
+def test_what_a_run_leaves_is_in_its_table(desk: Path) -> None:
+    for folder, page in (("runs/shop", "training.md"), ("runs/shop/pipeline", "predict.md")):
+        text = (DOCS / page).read_text(encoding="utf-8")
+        missing = [path.name for path in (desk / folder).iterdir() if f"`{path.name}" not in text]
+        assert not missing, page
+
+
+@pytest.mark.parametrize("page", [page for page in ALL if blocks(page, "yaml")], ids=name_of)
+def test_configs_are_valid(page: Path) -> None:
+    """A block that is a part of a pipeline is tried in the README's one."""
+    (readme,) = blocks(ROOT / "README.md", "yaml")
+    yaml = YAML(typ="safe")
+    for block in blocks(page, "yaml"):
+        part = yaml.load(block.code)
+        whole = part if {"streams", "heads"} <= set(part) else yaml.load(readme.code) | part
+        try:
+            mmsdk.load_config(whole)
+        except mmsdk.ConfigError as error:
+            pytest.fail(f"{block.place}: {error}")
+
+
+def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
+    for block in blocks(page, "sh"):
+        for line in block.code.splitlines():
+            words = shlex.split(line, comments=True)
+            if "mmsdk" in words:
+                yield f"{block.place}: {line}", words[words.index("mmsdk") + 1 :]
+
+
+def test_commands_are_found() -> None:
+    assert sum(len(list(commands(page))) for page in ALL) > 20
+
+
+@pytest.mark.parametrize("page", [page for page in ALL if list(commands(page))], ids=name_of)
+def test_commands_exist_with_these_options(page: Path) -> None:
+    group: Any = get_command(app)
+    for place, words in commands(page):
+        context = group.make_context("mmsdk", list(words))
+        try:
+            name, command, rest = group.resolve_command(context, list(words))
+            command.make_context(name, rest, parent=context)
+        except Exception as error:  # typer's own click raises types that are not public
+            pytest.fail(f"{place}: {error}")
+
+
+@pytest.mark.parametrize("page", ALL, ids=name_of)
+def test_commands_in_the_text_exist(page: Path) -> None:
+    known = get_command(app).commands  # type: ignore[attr-defined]
+    named = re.findall(r"`mmsdk ([a-z]+)", page.read_text(encoding="utf-8"))
+    assert set(named) <= set(known)
+
+
+def test_the_two_commands_stand_in_the_readme() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert all(line in lines for line in START)
+
+
+def test_each_hook_stands_in_its_page_with_its_signature() -> None:
+    text = (DOCS / "hooks.md").read_text(encoding="utf-8")
+    for name in HOOKS.values():
+        signature = str(inspect.signature(getattr(hookspecs, name))).replace("'", "")
+        assert f"\n{name}{signature}\n" in text
+
+
+def test_the_readme_names_every_component() -> None:
+    core = Registry(found=[]).plugins[0]
+    core.load()
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert not [name for own in core.components.values() for name in own if f"`{name}`" not in text]
+
+
+def test_the_reference_is_current() -> None:
+    spec = importlib.util.spec_from_file_location("write_reference", DOCS / "write_reference.py")
+    assert spec is not None and spec.loader is not None
+    reference = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reference)
+    for path, text in reference.pages().items():
+        assert path.read_text(encoding="utf-8") == text, "run: python docs/write_reference.py"
+
+
+@pytest.mark.parametrize("page", ALL, ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", BLOCK.sub("", page.read_text(encoding="utf-8"))):
+        if "://" in target:
+            continue
+        path, _, heading = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), target
+        if heading:
+            assert heading in headings(linked), target
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page, as Markdown renderers name them."""
+    lines = re.findall(r"^#+ (.+)$", BLOCK.sub("", page.read_text(encoding="utf-8")), re.M)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
