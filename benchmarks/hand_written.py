@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -90,7 +89,11 @@ class Model(nn.Module):
 
 
 def _parts(
-    rows: Sequence[Mapping[str, Any]], pipeline: Pipeline, training: TrainingConfig, order: Iterable[int] | None, fused: bool
+    rows: Sequence[Mapping[str, Any]],
+    pipeline: Pipeline,
+    training: TrainingConfig,
+    order: Iterable[int] | None,
+    fused: bool,
 ) -> tuple[Model, AdamW, DataLoader[Sample], LambdaLR]:
     """Model, optimizer, loader, scheduler. No decay on vectors; a linear warm-up, then a cosine."""
     model = Model(pipeline)
@@ -113,7 +116,11 @@ def _parts(
 
 
 def with_accelerate(
-    rows: Sequence[Mapping[str, Any]], pipeline: Pipeline, training: TrainingConfig, order: Iterable[int] | None = None, fused: bool = False
+    rows: Sequence[Mapping[str, Any]],
+    pipeline: Pipeline,
+    training: TrainingConfig,
+    order: Iterable[int] | None = None,
+    fused: bool = False,
 ) -> list[float]:
     """Train on Accelerate; the loss of each step. order: of the samples, by default a random one in each epoch."""
     accelerator = Accelerator(cpu=True)
@@ -133,7 +140,11 @@ def with_accelerate(
 
 
 def with_pytorch(
-    rows: Sequence[Mapping[str, Any]], pipeline: Pipeline, training: TrainingConfig, order: Iterable[int] | None = None, fused: bool = False
+    rows: Sequence[Mapping[str, Any]],
+    pipeline: Pipeline,
+    training: TrainingConfig,
+    order: Iterable[int] | None = None,
+    fused: bool = False,
 ) -> list[float]:
     """The same in plain PyTorch."""
     model, optimizer, loader, scheduler = _parts(rows, pipeline, training, order, fused)

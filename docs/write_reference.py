@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from mmsdk import config
-from mmsdk.config import EncoderConfig, FusionConfig, HeadConfig, ModalityConfig
+from mmsdk.components import EncoderConfig, FusionConfig, HeadConfig, ModalityConfig
 from mmsdk.formats import Format, Source
 from mmsdk.plugins import Registry
 
@@ -50,9 +50,8 @@ def type_of(schema: Mapping[str, Any]) -> str:
         return " or ".join(type_of(each) for each in schema["anyOf"] if each.get("type") != "null")
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
-        return (
-            f"{name.removeprefix('Any').lower()}, `{{type: ...}}`" if name.startswith("Any") else "mapping, see below"
-        )
+        slot = name.startswith("Any")  # any registered component of a kind
+        return f"{name.removeprefix('Any').lower()}, `{{type: ...}}`" if slot else "mapping, see below"
     if "const" in schema:
         return f"`{schema['const']}`"
     if "enum" in schema:

@@ -9,21 +9,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmsdk.config import (
+    from mmsdk.components import (
         AnyDecision,
         AnyEncoder,
         AnyFusion,
         AnyHead,
         AnyModality,
-        ConfigPath,
         DecisionConfig,
-        Dropout,
         EncoderConfig,
         FusionConfig,
         HeadConfig,
         ModalityConfig,
-        PipelineConfig,
     )
+    from mmsdk.config import PipelineConfig
     from mmsdk.config_file import load_config
     from mmsdk.containers import Batch, Encoding, Fused, HeadOutput, Inputs, Step, spread
     from mmsdk.errors import (
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
         UnknownComponentError,
     )
     from mmsdk.evaluation import evaluate
+    from mmsdk.fields import ConfigPath, Dropout
     from mmsdk.formats import Format, Source
     from mmsdk.hookspecs import hookimpl
     from mmsdk.interfaces import (
@@ -56,16 +55,18 @@ if TYPE_CHECKING:
     from mmsdk.training import Trained, train
 
 _HOME = {
-    "mmsdk.config": (
-        "AnyDecision AnyEncoder AnyFusion AnyHead AnyModality ConfigPath DecisionConfig Dropout EncoderConfig "
-        "FusionConfig HeadConfig ModalityConfig PipelineConfig"
+    "mmsdk.components": (
+        "AnyDecision AnyEncoder AnyFusion AnyHead AnyModality DecisionConfig EncoderConfig FusionConfig HeadConfig "
+        "ModalityConfig"
     ),
+    "mmsdk.config": "PipelineConfig",
     "mmsdk.config_file": "load_config",
     "mmsdk.containers": "Batch Encoding Fused HeadOutput Inputs Step spread",
     "mmsdk.errors": (
         "CheckpointError ConfigError DataError DecodeError MmsdkError PluginError TrainingError UnknownComponentError"
     ),
     "mmsdk.evaluation": "evaluate",
+    "mmsdk.fields": "ConfigPath Dropout",
     "mmsdk.formats": "Format Source",
     "mmsdk.hookspecs": "hookimpl",
     "mmsdk.interfaces": (

@@ -1,217 +1,15 @@
-"""Declarations: the config classes of components, streams, heads, stages, and of a whole pipeline. No torch here.
-
-A component's config class is its manifest: what it reads and gives, how wide it is, how many parameters it needs.
-`build(...)` imports torch and makes the implementation.
-"""
+"""The config of a pipeline: streams, fusion, heads, data, stages and training. No torch here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
-from pydantic_core import InitErrorDetails, PydanticCustomError
-from typing_extensions import TypeAliasType
+from pydantic import ConfigDict, Field, model_validator
 
-from mmsdk.errors import did_you_mean, listed
-from mmsdk.formats import Format, Source
-from mmsdk.slots import Slot
-
-if TYPE_CHECKING:
-    from mmsdk.interfaces import Encoder, FusionStrategy, Modality, TaskHead
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Dropout = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[int, Field(gt=0)]
-
-
-class CommandLineText(str):
-    """A value typed on the command line. A path among them is relative to where the user stands."""
-
-
-def _resolved(path: Path, info: ValidationInfo) -> Path:
-    folder = (info.context or {}).get("folder")
-    return path if folder is None or path.is_absolute() else Path(folder) / path
-
-
-def _from_here(value: Any) -> Any:
-    return Path(value).absolute() if isinstance(value, CommandLineText) else value
-
-
-ConfigPath = Annotated[Path, AfterValidator(_resolved), Field(description="relative to the config file's folder")]
-
-
-def errors_at(title: str, problems: list[tuple[tuple[str | int, ...], str]]) -> ValidationError:
-    """A pydantic error with a place for each message, so that validators can point into the config."""
-    return ValidationError.from_exception_data(
-        title,
-        [
-            InitErrorDetails(
-                type=PydanticCustomError("config", "{message}", {"message": message}), loc=where, input=None
-            )
-            for where, message in problems
-        ],
-    )
-
-
-class Strict(BaseModel):
-    """A frozen config; an unknown key is an error that names the nearest known one."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, data: Any) -> Any:
-        if isinstance(data, Mapping) and cls.model_config.get("extra") == "forbid":
-            known = list(cls.model_fields)
-            problems: list[tuple[tuple[str | int, ...], str]] = [
-                (
-                    (key,),
-                    f"Unknown key '{key}'.{did_you_mean(str(key), known) or f' Known: {listed(known)}.'}",
-                )
-                for key in data
-                if key not in cls.model_fields
-            ]
-            if problems:
-                raise errors_at(cls.__name__, problems)
-        return data
-
-
-class ComponentConfig(Strict):
-    """Base of all component declarations. A subclass sets `type: Literal["prefix.name"] = "prefix.name"`."""
-
-    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
-    kind: ClassVar[str]
-
-    @classmethod
-    def type_name(cls) -> str:
-        """The name by which configs call this component."""
-        field = cls.model_fields.get("type")
-        return field.default if field is not None else None  # type: ignore[return-value]
-
-
-class ModalityConfig(ComponentConfig):
-    """Declares a modality. `gives` is the kind of tensors that it makes; encoders bind to kinds."""
-
-    kind: ClassVar[str] = "modality"
-    gives: ClassVar[str]
-    targets: ClassVar[bool] = False
-    """Whether values of this modality can be a head's target."""
-
-    def columns(self) -> list[str] | None:
-        """The columns that a value is made of, for modalities of several; the value is then a mapping."""
-        return None
-
-    def build(self) -> Modality:
-        raise NotImplementedError
-
-
-class EncoderConfig(ComponentConfig):
-    """Declares an encoder. `reads` names the kinds that it can encode."""
-
-    kind: ClassVar[str] = "encoder"
-    reads: ClassVar[tuple[str, ...]]
-
-    def widths(self) -> tuple[int, int] | None:
-        """(width, pooled_width), where they are known before the encoder is built."""
-        return None
-
-    def build(self, format: Format) -> Encoder:
-        raise NotImplementedError
-
-
-class FusionConfig(ComponentConfig):
-    """Declares a fusion strategy, of feature level or of decision level."""
-
-    kind: ClassVar[str] = "fusion"
-    level: ClassVar[Literal["feature", "decision"]] = "feature"
-    absence: ClassVar[Literal["exact", "independent", "imputed", "unsupported"]] = "independent"
-    """exact: as if an absent stream were not there. independent: what stands in an absent slot does not matter.
-    imputed: something learned or computed stands in. unsupported: every stream must be there."""
-    contextual: ClassVar[bool] = False
-    """Whether it gives the tokens of single streams after fusion, for heads that read `fused.<stream>`."""
-
-    def parameters(self, sources: Mapping[str, Source]) -> int | None:
-        """How many parameters it will have; None where that is not worth a formula."""
-        return None
-
-    def check(self, streams: list[str]) -> str | None:
-        """What is wrong with these streams for this strategy, if anything."""
-        return None
-
-    def build(self, sources: Mapping[str, Source]) -> FusionStrategy:
-        raise NotImplementedError
-
-
-class DecisionConfig(FusionConfig):
-    """Declares a decision rule: it joins the scores of several sources, each judged by a head of its own."""
-
-    level: ClassVar[Literal["feature", "decision"]] = "decision"
-    absence: ClassVar[Literal["exact", "independent", "imputed", "unsupported"]] = "exact"
-    loss: Literal["sources", "combined", "both"] = Field(
-        "sources", description="what is trained: each source's own scores, the combined ones, or both"
-    )
-
-
-AnyModality = TypeAliasType("AnyModality", Annotated[ModalityConfig, Slot("modality", "AnyModality")])
-AnyEncoder = TypeAliasType("AnyEncoder", Annotated[EncoderConfig, Slot("encoder", "AnyEncoder")])
-AnyFusion = TypeAliasType("AnyFusion", Annotated[FusionConfig, Slot("fusion", "AnyFusion", "feature")])
-AnyDecision = TypeAliasType("AnyDecision", Annotated[DecisionConfig, Slot("fusion", "AnyDecision", "decision")])
-AnyHead = TypeAliasType("AnyHead", Annotated["HeadConfig", Slot("head", "AnyHead")])
-
-
-class TargetConfig(Strict):
-    """A target with a modality of its choice. A bare column name means the head's own default modality."""
-
-    column: str
-    modality: AnyModality | None = None
-
-
-class HeadConfig(ComponentConfig):
-    """Declares a task head."""
-
-    kind: ClassVar[str] = "head"
-    sources: ClassVar[Literal["one", "several"]] = "one"
-    scoring: ClassVar[bool] = False
-    """Whether it is a ScoringHead, which a decision rule can combine."""
-    target_modality: ClassVar[str | None] = None
-    """The `type` of the default modality of its target; None for a head without a target."""
-    needs_target: ClassVar[bool] = True
-    predicts: ClassVar[bool] = True
-    """Whether it gives predictions of single samples."""
-
-    target: str | TargetConfig | None = Field(None, description="the column that holds what is to be predicted")
-    reads: list[str] = Field(["fused"], min_length=1, description="fused, fused.<stream>, or names of streams")
-    decision: AnyDecision | None = Field(None, description="how the scores of several sources are joined")
-    metrics: list[str] = Field([], description="more metrics, such as torchmetrics.MulticlassCohenKappa")
-
-    def target_column(self) -> str | None:
-        return self.target.column if isinstance(self.target, TargetConfig) else self.target
-
-    def target_config(self) -> ModalityConfig | None:
-        """The modality of the target."""
-        if self.target is None or self.target_modality is None:
-            return None
-        if isinstance(self.target, TargetConfig) and self.target.modality is not None:
-            return self.target.modality
-        from mmsdk.plugins import registry
-
-        found: ModalityConfig = registry().find("modality", self.target_modality)()
-        return found
-
-    def build(self, sources: Mapping[str, Source], target: Format | None) -> TaskHead:
-        raise NotImplementedError
+from mmsdk.components import AnyEncoder, AnyFusion, AnyHead, AnyModality
+from mmsdk.fields import ConfigPath, Fraction, Name, Positive, Strict, errors_at, from_here
 
 
 class StreamConfig(Strict):
@@ -253,8 +51,8 @@ class DataConfig(Strict):
     @classmethod
     def _typed_paths(cls, data: Any) -> Any:
         if isinstance(data, Mapping):
-            return {key: _from_here(value) for key, value in data.items()}
-        return {"path": _from_here(data)} if isinstance(data, str | Path) else data
+            return {key: from_here(value) for key, value in data.items()}
+        return {"path": from_here(data)} if isinstance(data, str | Path) else data
 
     @model_validator(mode="after")
     def _one_way(self) -> DataConfig:
@@ -344,7 +142,7 @@ class PipelineConfig(Strict):
     fusion: AnyFusion | None = None
     heads: dict[Name, AnyHead] = Field(min_length=1)
     data: DataConfig | None = None
-    stages: list[StageConfig] = []
+    stages: list[StageConfig] = Field([], description="steps of the training; a single one by default")
     training: TrainingConfig = TrainingConfig()
     max_fusion_parameters: Positive = Field(100_000_000, description="a fusion that needs more is refused")
 
@@ -369,6 +167,3 @@ class PipelineConfig(Strict):
     def steps(self) -> list[StageConfig]:
         """The stages, or the single one that a config without stages means."""
         return self.stages or [StageConfig(name="train")]
-
-
-HeadConfig.model_rebuild(force=True, raise_errors=False)

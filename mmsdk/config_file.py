@@ -8,8 +8,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from mmsdk.config import CommandLineText, Name, PipelineConfig
+from mmsdk.config import PipelineConfig
 from mmsdk.errors import ConfigError, listed
+from mmsdk.fields import CommandLineText, Name
 
 Keys = tuple[str | int, ...]
 NAME_PATTERN = get_args(Name)[1].pattern

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from mmsdk.config import EncoderConfig, FusionConfig, HeadConfig, ModalityConfig
+    from mmsdk.components import EncoderConfig, FusionConfig, HeadConfig, ModalityConfig
 
 hookspec = pluggy.HookspecMarker("mmsdk")
 hookimpl = pluggy.HookimplMarker("mmsdk")

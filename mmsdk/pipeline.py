@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mmsdk.config import HeadConfig, PipelineConfig
+from mmsdk.components import HeadConfig
+from mmsdk.config import PipelineConfig
 from mmsdk.containers import Batch, HeadOutput, Inputs, Step, spread
 from mmsdk.decision import DecisionHead
 from mmsdk.errors import ConfigError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -105,7 +106,9 @@ def train(
         draw_curve(run.entries(), run.folder / "curve.png")
         run.finish(metrics, {"seconds": position.seconds, "samples_per_second": rate})
     accelerator.wait_for_everyone()  # whoever returns from here may open what was saved
-    accelerator.end_training()
+    for tracker in accelerator.trackers:
+        tracker.finish()
+    atexit.register(accelerator.state.destroy_process_group)  # not now: it cannot be joined again to train once more
     return Trained(run.folder, metrics, position.seconds, rate, pipeline.eval())
 
 
@@ -244,7 +247,7 @@ def _accelerator(training: TrainingConfig) -> Accelerator:
             known = name in {str(each) for each in LOGGER_TYPE_TO_CLASS}
             hint = f": pip install {name}" if known else f". Accelerate knows: {listed(LOGGER_TYPE_TO_CLASS)}"
             raise ConfigError(f"training.trackers: '{name}' is not {'installed' if known else 'a tracker'}{hint}")
-    AcceleratorState._reset_state(reset_partial_state=not is_initialized())  # `end_training` leaves the process group
+    AcceleratorState._reset_state(reset_partial_state=not is_initialized())
     try:
         return Accelerator(
             cpu=training.device == "cpu",

@@ -10,7 +10,8 @@ from mmsdk.formats import Source
 from mmsdk.plugins import registry
 
 if TYPE_CHECKING:
-    from mmsdk.config import EncoderConfig, HeadConfig, ModalityConfig, PipelineConfig
+    from mmsdk.components import EncoderConfig, HeadConfig, ModalityConfig
+    from mmsdk.config import PipelineConfig
 
 Where = tuple[str | int, ...]
 Problem = tuple[Where, str]

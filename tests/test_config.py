@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from mmsdk import ConfigError, EncoderConfig, PipelineConfig, load_config, register
 from mmsdk.builtin.declarations.encoders import BagEncoderConfig, CnnEncoderConfig
 from mmsdk.builtin.declarations.modalities import ImageConfig, TextConfig
-from mmsdk.config import AnyEncoder, DataConfig, StageConfig, StreamConfig
+from mmsdk.components import AnyEncoder
+from mmsdk.config import DataConfig, StageConfig, StreamConfig
 from mmsdk.plugins import Kind, Registry
 
 HEADS = {"answer": {"type": "classification", "target": "answer", "reads": ["text"]}}

@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 from mmsdk import ConfigError, EncoderConfig, HeadConfig, load_config, register
-from mmsdk.config import AnyEncoder, AnyHead
+from mmsdk.components import AnyEncoder, AnyHead
 from mmsdk.plugins import Registry, registry
 from mmsdk.schema import pipeline_schema
 from mmsdk.yaml_file import parse_yaml

@@ -7,7 +7,7 @@ from mmsdk.builtin.declarations.fusions import FUSIONS
 from mmsdk.builtin.declarations.heads import HEADS
 from mmsdk.builtin.declarations.modalities import MODALITIES
 from mmsdk.builtin.declarations.targets import TARGETS
-from mmsdk.config import EncoderConfig, FusionConfig, HeadConfig, ModalityConfig
+from mmsdk.components import EncoderConfig, FusionConfig, HeadConfig, ModalityConfig
 from mmsdk.hookspecs import hookimpl
 
 

@@ -28,16 +28,18 @@ def _told(result: dict[str, Any]) -> str:
     lines = ["", "test accuracy      " + "".join(f"{column:>14}" for column in columns)]
     for head, title in names.items():
         cells = [result["accuracy"][head].get(column) for column in columns]
-        lines.append(f"  {title:<17}" + "".join(f"{cell:>14.3f}" if cell is not None else f"{'-':>14}" for cell in cells))
+        lines.append(
+            f"  {title:<17}" + "".join(f"{cell:>14.3f}" if cell is not None else f"{'-':>14}" for cell in cells)
+        )
     floors = result["floors"]
     lines.append(f"  floor: logistic regression on the image {floors['image']:.3f}, on the text {floors['text']:.3f}")
     example, folder = result["example"], result["folder"]
     lines += [
         "",
-        f"{example['image']} + \"{example['text']}\" -> {example['answer']} (confidence {example['confidence']:.2f})",
+        f'{example["image"]} + "{example["text"]}" -> {example["answer"]} (confidence {example["confidence"]:.2f})',
         "",
         f"{result['seconds']:.0f} seconds. Next, type:",
-        f"  mmsdk predict {result['run']} image={example['image']} text=\"is it even?\"",
+        f'  mmsdk predict {result["run"]} image={example["image"]} text="is it even?"',
         f"  mmsdk evaluate {result['run']}",
         f"  mmsdk train {folder}/pipeline.yaml --set fusion.type=... (edit it: it is yours)",
     ]

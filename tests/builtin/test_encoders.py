@@ -20,7 +20,7 @@ from mmsdk.builtin.declarations.encoders import (
     TransformerEncoderConfig,
     VitEncoderConfig,
 )
-from mmsdk.config import EncoderConfig
+from mmsdk.components import EncoderConfig
 from mmsdk.containers import Encoding
 from mmsdk.errors import ConfigError
 from mmsdk.formats import Format

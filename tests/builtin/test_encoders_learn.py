@@ -18,7 +18,7 @@ from mmsdk.builtin.declarations.encoders import (
     TransformerEncoderConfig,
     VitEncoderConfig,
 )
-from mmsdk.config import EncoderConfig
+from mmsdk.components import EncoderConfig
 from mmsdk.formats import Format
 
 Task = tuple[Format, dict[str, Tensor], Tensor]

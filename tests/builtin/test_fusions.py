@@ -18,7 +18,7 @@ from mmsdk.builtin.declarations.fusions import (
     ProductConfig,
     TransformerFusionConfig,
 )
-from mmsdk.config import FusionConfig
+from mmsdk.components import FusionConfig
 from mmsdk.containers import Encoding, Fused
 from mmsdk.formats import Source
 from mmsdk.interfaces import FeatureFusion

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mmsdk.builtin.declarations.fusions import DecisionMeanConfig, DecisionProductConfig
-from mmsdk.config import DecisionConfig
+from mmsdk.components import DecisionConfig
 from mmsdk.errors import ConfigError
 from mmsdk.formats import Format, Source
 from mmsdk.interfaces import DecisionFusion

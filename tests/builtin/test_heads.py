@@ -25,7 +25,7 @@ from mmsdk.builtin.declarations.targets import (
     NumberConfig,
     SoftLabelConfig,
 )
-from mmsdk.config import HeadConfig, ModalityConfig, TargetConfig
+from mmsdk.components import HeadConfig, ModalityConfig, TargetConfig
 from mmsdk.containers import Encoding, HeadOutput, Inputs, Step
 from mmsdk.formats import Format, Source
 from mmsdk.interfaces import Modality, ScoringHead, TaskHead

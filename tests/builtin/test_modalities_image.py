@@ -229,9 +229,7 @@ def test_batches_are_floats_and_come_back_as_pictures() -> None:
     assert inputs["pixels"].is_contiguous() and inputs["pixels"][1].max() == 0
     assert torch.equal(inputs["pixels"][0, 2], torch.from_numpy(pixels()[..., 2]) / 255)
     assert image.collate([pixels()])["pixels"].shape == (1, 3, 8, 6)
-    assert [np.array(picture).tolist() for picture in image.decode(inputs)] == [
-        item.tolist() for item in items
-    ]
+    assert [np.array(picture).tolist() for picture in image.decode(inputs)] == [item.tolist() for item in items]
     assert image.format == Format("pixels", sizes=(8, 6)) and image.length(items[0]) == 1
 
 

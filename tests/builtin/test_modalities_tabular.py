@@ -43,9 +43,7 @@ def test_numbers_are_standardized_and_missing_ones_marked() -> None:
     assert torch.allclose(inputs["numbers"], torch.tensor(expected).float(), atol=1e-6)
     assert inputs["numbers"].dtype == torch.float32 and inputs["categories"].dtype == torch.int64
     plain = fitted(indicators=False)
-    assert torch.equal(
-        plain.collate([plain.prepare(row) for row in ROWS])["numbers"], inputs["numbers"][:, :2]
-    )
+    assert torch.equal(plain.collate([plain.prepare(row) for row in ROWS])["numbers"], inputs["numbers"][:, :2])
 
 
 def test_categories_are_found_by_their_text_and_zero_is_none() -> None:
@@ -141,9 +139,7 @@ def test_collating_leaves_the_items_alone() -> None:
 
 def test_state_survives_json() -> None:
     table, other = fitted(), Tabular(**COLUMNS)  # type: ignore[arg-type]
-    state = {
-        key: part.tolist() if isinstance(part, torch.Tensor) else part for key, part in table.state().items()
-    }
+    state = {key: part.tolist() if isinstance(part, torch.Tensor) else part for key, part in table.state().items()}
     other.restore(json.loads(json.dumps(state)))
     for row in ROWS:
         assert same(table.prepare(row), other.prepare(row))

@@ -88,9 +88,7 @@ def test_labels_that_cannot_be_used() -> None:
     ("target", "values"), [(Label(), ["a", "a"]), (SoftLabel(), [["a"]]), (LabelSequence(), [["a"]])]
 )
 def test_there_has_to_be_a_choice(target: Modality, values: list[Any]) -> None:
-    with pytest.raises(
-        DataError, match="needs at least 2 different labels in the training samples; found: 'a'"
-    ):
+    with pytest.raises(DataError, match="needs at least 2 different labels in the training samples; found: 'a'"):
         target.fit(values)
     with pytest.raises(DataError, match=r"needs at least 1 different labels.*found: none"):
         Labels().fit([[], ""])
@@ -160,12 +158,7 @@ def test_numbers_far_from_zero_keep_their_digits() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text()
-    | st.lists(st.floats() | st.text(), max_size=2)
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.floats() | st.text(), max_size=2)
 )
 def test_any_value_gives_a_finite_number_or_a_decode_error(value: Any) -> None:
     number = fitted(Number(), [1, 2, 3])
@@ -226,9 +219,7 @@ EXAMPLES: list[tuple[type[Modality], list[Any]]] = [
 @pytest.mark.parametrize(("target", "values"), EXAMPLES, ids=lambda value: getattr(value, "__name__", ""))
 def test_state_survives_json(target: type[Modality], values: list[Any]) -> None:
     first, second = fitted(target(), values), target()
-    state = {
-        key: part.tolist() if isinstance(part, torch.Tensor) else part for key, part in first.state().items()
-    }
+    state = {key: part.tolist() if isinstance(part, torch.Tensor) else part for key, part in first.state().items()}
     second.restore(json.loads(json.dumps(state, ensure_ascii=False).encode()))
     assert second.format == first.format
     assert round_trip(second, values) == round_trip(first, values)

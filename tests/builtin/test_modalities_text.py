@@ -35,9 +35,7 @@ def bert_like(path: Path, unknown: str | None = "[UNK]") -> Path:
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.add_special_tokens([word for word in words if word.startswith("[")])
-    tokenizer.post_processor = processors.TemplateProcessing(
-        "[CLS] $A [SEP]", None, [("[CLS]", 1), ("[SEP]", 2)]
-    )
+    tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", None, [("[CLS]", 1), ("[SEP]", 2)])
     tokenizer.enable_padding(length=50)
     tokenizer.save(str(path))
     return path

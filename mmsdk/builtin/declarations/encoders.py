@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from mmsdk.config import Dropout, EncoderConfig, Positive, errors_at
+from mmsdk.components import EncoderConfig
+from mmsdk.fields import Dropout, Positive, errors_at
 from mmsdk.formats import Format
 
 if TYPE_CHECKING:

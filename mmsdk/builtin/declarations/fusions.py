@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from mmsdk.config import DecisionConfig, Dropout, FusionConfig, Positive, errors_at
+from mmsdk.components import DecisionConfig, FusionConfig
 from mmsdk.errors import ConfigError, did_you_mean, listed
+from mmsdk.fields import Dropout, Positive, errors_at
 from mmsdk.formats import Source
 
 if TYPE_CHECKING:

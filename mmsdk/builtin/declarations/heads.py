@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from mmsdk.config import Dropout, Fraction, HeadConfig, Positive, TargetConfig
+from mmsdk.components import HeadConfig, TargetConfig
 from mmsdk.errors import listed
+from mmsdk.fields import Dropout, Fraction, Positive
 from mmsdk.formats import Format, Source
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from mmsdk.config import ConfigPath, Dropout, Fraction, ModalityConfig, Positive, errors_at
+from mmsdk.components import ModalityConfig
+from mmsdk.fields import ConfigPath, Dropout, Fraction, Positive, errors_at
 
 if TYPE_CHECKING:
     from mmsdk.interfaces import Modality
@@ -105,9 +106,7 @@ class FeaturesConfig(ModalityConfig):
     gives: ClassVar[str] = "sequence"
 
     tensor: str | None = Field(None, description="its name in a .safetensors file that holds several")
-    standardize: bool = Field(
-        True, description="mean 0 and standard deviation 1 per feature, on training values"
-    )
+    standardize: bool = Field(True, description="mean 0 and standard deviation 1 per feature, on training values")
     max_length: Positive = Field(512, description="in steps; longer sequences lose their end")
     noise: Deviation = Field(0.0, description="standard deviation of noise on the numbers, in training only")
 
@@ -130,12 +129,8 @@ class TabularConfig(ModalityConfig):
 
     numbers: list[str] = Field([], description="columns of numbers")
     categories: list[str] = Field([], description="columns with a few different values, text or not")
-    indicators: bool = Field(
-        True, description="tell which numbers are missing, in a further number per column"
-    )
-    noise: Deviation = Field(
-        0.0, description="standard deviation of noise on standardized numbers, in training only"
-    )
+    indicators: bool = Field(True, description="tell which numbers are missing, in a further number per column")
+    noise: Deviation = Field(0.0, description="standard deviation of noise on standardized numbers, in training only")
     column_dropout: Dropout = Field(0.0, description="chance of each column to be missing, in training only")
 
     @model_validator(mode="after")
@@ -143,9 +138,7 @@ class TabularConfig(ModalityConfig):
         names = self.columns()
         twice = sorted({name for name in names if names.count(name) > 1})
         if not names:
-            raise errors_at(
-                "tabular", [((), "needs 'numbers: [COLUMN, ...]' or 'categories: [COLUMN, ...]'")]
-            )
+            raise errors_at("tabular", [((), "needs 'numbers: [COLUMN, ...]' or 'categories: [COLUMN, ...]'")])
         if twice:
             raise errors_at("tabular", [((), f"column '{twice[0]}' is named twice: name each column once")])
         return self

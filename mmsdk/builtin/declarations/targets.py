@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from mmsdk.config import ModalityConfig, Positive
+from mmsdk.components import ModalityConfig
+from mmsdk.fields import Positive
 
 if TYPE_CHECKING:
     from mmsdk.interfaces import Modality
@@ -32,9 +33,7 @@ class LabelsConfig(ModalityConfig):
     gives: ClassVar[str] = "labels"
     targets: ClassVar[bool] = True
 
-    separator: str = Field(
-        ",", min_length=1, description="what stands between the labels where they are one text"
-    )
+    separator: str = Field(",", min_length=1, description="what stands between the labels where they are one text")
 
     def build(self) -> Modality:
         from mmsdk.builtin.modalities.labels import Labels

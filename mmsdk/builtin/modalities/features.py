@@ -50,9 +50,7 @@ class Features(Modality):
         readable = self._readable(values)
         first = next(readable, None)
         if first is None:
-            raise DataError(
-                "not one training value can be read as features: a vector of numbers, or a list of them"
-            )
+            raise DataError("not one training value can be read as features: a vector of numbers, or a list of them")
         width = first.shape[1]
         if self.standardize:
             same = (steps for steps in chain([first], readable) if steps.shape[1] == width)

@@ -70,9 +70,7 @@ class Number(Modality):
 
     def collate(self, items: Sequence[NDArray[np.float32]]) -> Inputs:
         values = torch.from_numpy(np.stack(items))  # [n, width]
-        center, scale = (
-            torch.from_numpy(part).float() for part in (self.standard.center, self.standard.scale)
-        )
+        center, scale = (torch.from_numpy(part).float() for part in (self.standard.center, self.standard.scale))
         return {
             "values": values,
             "center": center.repeat(len(items), 1),

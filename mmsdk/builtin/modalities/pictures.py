@@ -56,9 +56,7 @@ def _readable(name: str) -> Iterator[None]:
         raise
     except Exception as error:
         why = "it is no image, or damaged" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise DecodeError(
-            f"cannot read {name}: {why}; expected a JPEG, PNG, WEBP, GIF or BMP file"
-        ) from error
+        raise DecodeError(f"cannot read {name}: {why}; expected a JPEG, PNG, WEBP, GIF or BMP file") from error
 
 
 def _plain(image: Image.Image, name: str) -> Image.Image:
@@ -74,9 +72,7 @@ def _plain(image: Image.Image, name: str) -> Image.Image:
 
 def _check_size(width: int, height: int, name: str) -> None:
     if width * height > MAX_MEGAPIXELS * 1_000_000:
-        raise DecodeError(
-            f"{name} has {width} x {height} pixels; at most {MAX_MEGAPIXELS} megapixels are read"
-        )
+        raise DecodeError(f"{name} has {width} x {height} pixels; at most {MAX_MEGAPIXELS} megapixels are read")
 
 
 def _from_pixels(value: Any) -> Image.Image:

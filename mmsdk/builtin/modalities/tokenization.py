@@ -66,9 +66,7 @@ def learned(
         trainer = trainers.WordLevelTrainer(special_tokens=SPECIAL, show_progress=False, **limits)
     else:
         model = models.BPE()
-        trainer = trainers.BpeTrainer(
-            special_tokens=SPECIAL, show_progress=False, initial_alphabet=BYTES, **limits
-        )
+        trainer = trainers.BpeTrainer(special_tokens=SPECIAL, show_progress=False, initial_alphabet=BYTES, **limits)
     trained = _assembled(kind, model, lowercase)
     trained.train_from_iterator(texts, trainer)
     # Here a text with "[PAD]" in it would contain that special token; with the model alone it does not.
