@@ -7,7 +7,7 @@ lies around them differs: reading and batching samples, the forward pass, and th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,12 +23,15 @@ from mmsdk.config import TrainingConfig
 from mmsdk.pipeline import Pipeline
 
 Sample = Mapping[str, Tensor]
+Rows = Sequence[Mapping[str, Any]]
+Order = Sequence[int] | None
+Loop = Callable[..., list[float]]
 
 
 class Samples(Dataset[Sample]):
     """Samples as tensors. Texts are cut into tokens, and numbers standardized, when a sample is asked for."""
 
-    def __init__(self, rows: Sequence[Mapping[str, Any]], pipeline: Pipeline) -> None:
+    def __init__(self, rows: Rows, pipeline: Pipeline) -> None:
         modalities: Any = pipeline.modalities
         self.rows = rows
         self.tokenizer = modalities.streams["text"].tokens.tokenizer
@@ -88,39 +91,8 @@ class Model(nn.Module):
         return F.cross_entropy(logits, batch["label"])
 
 
-def _parts(
-    rows: Sequence[Mapping[str, Any]],
-    pipeline: Pipeline,
-    training: TrainingConfig,
-    order: Iterable[int] | None,
-    fused: bool,
-) -> tuple[Model, AdamW, DataLoader[Sample], LambdaLR]:
-    """Model, optimizer, loader, scheduler. No decay on vectors; a linear warm-up, then a cosine."""
-    model = Model(pipeline)
-    vectors = [parameter for parameter in model.parameters() if parameter.dim() < 2]
-    matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
-    groups = [{"params": matrices, "weight_decay": training.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    optimizer = AdamW(groups, lr=training.learning_rate, fused=fused or None)
-    loader = DataLoader(
-        Samples(rows, pipeline), training.batch_size, shuffle=order is None, sampler=order, collate_fn=collate
-    )
-    steps = training.epochs * len(loader)
-    warm = round(training.warmup * steps)
-
-    def share(step: int) -> float:
-        if step < warm:
-            return (step + 1) / (warm + 1)
-        return 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
-
-    return model, optimizer, loader, LambdaLR(optimizer, share)
-
-
 def with_accelerate(
-    rows: Sequence[Mapping[str, Any]],
-    pipeline: Pipeline,
-    training: TrainingConfig,
-    order: Iterable[int] | None = None,
-    fused: bool = False,
+    rows: Rows, pipeline: Pipeline, training: TrainingConfig, order: Order = None, fused: bool = False
 ) -> list[float]:
     """Train on Accelerate; the loss of each step. order: of the samples, by default a random one in each epoch."""
     accelerator = Accelerator(cpu=True)
@@ -140,11 +112,7 @@ def with_accelerate(
 
 
 def with_pytorch(
-    rows: Sequence[Mapping[str, Any]],
-    pipeline: Pipeline,
-    training: TrainingConfig,
-    order: Iterable[int] | None = None,
-    fused: bool = False,
+    rows: Rows, pipeline: Pipeline, training: TrainingConfig, order: Order = None, fused: bool = False
 ) -> list[float]:
     """The same in plain PyTorch."""
     model, optimizer, loader, scheduler = _parts(rows, pipeline, training, order, fused)
@@ -153,9 +121,32 @@ def with_pytorch(
         for batch in loader:
             loss = model(batch)
             loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), training.clip)
+            nn.utils.clip_grad_norm_(model.parameters(), training.clip or math.inf)
             optimizer.step()
             scheduler.step()
             optimizer.zero_grad()
             losses.append(loss.item())
     return losses
+
+
+def _parts(
+    rows: Rows, pipeline: Pipeline, training: TrainingConfig, order: Order, fused: bool
+) -> tuple[Model, AdamW, DataLoader[Sample], LambdaLR]:
+    """Model, optimizer, loader and scheduler: no decay on vectors; a linear rise, then a cosine."""
+    model = Model(pipeline)
+    vectors = [parameter for parameter in model.parameters() if parameter.dim() < 2]
+    matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
+    groups = [{"params": matrices, "weight_decay": training.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer = AdamW(groups, lr=training.learning_rate, fused=fused or None)
+    loader = DataLoader(
+        Samples(rows, pipeline), training.batch_size, shuffle=order is None, sampler=order, collate_fn=collate
+    )
+    steps = training.epochs * len(loader)
+    warm = round(training.warmup * steps)
+
+    def share(step: int) -> float:
+        if step < warm:
+            return (step + 1) / (warm + 1)
+        return 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
+
+    return model, optimizer, loader, LambdaLR(optimizer, share)

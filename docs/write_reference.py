@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from mmsdk import config
-from mmsdk.components import EncoderConfig, FusionConfig, HeadConfig, ModalityConfig
+from mmsdk.components import EncoderConfig, FusionConfig, HeadConfig, ModalityConfig, TargetConfig
 from mmsdk.formats import Format, Source
 from mmsdk.plugins import Registry
 
@@ -121,7 +121,7 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-def components() -> str:
+def reference() -> str:
     """docs/components.md, of the core's own plugin alone."""
     core = Registry(found=[]).plugins[0]
     core.load()
@@ -132,7 +132,7 @@ def components() -> str:
         if shared:
             parts.append(fields(HeadConfig))
             parts.append("A target with a modality of your choice is a mapping:")
-            parts.append(fields(config.TargetConfig))
+            parts.append(fields(TargetConfig))
         for name, component in core.components[kind].items():
             about = inspect.cleandoc(component.__doc__ or "")
             parts += [f"### `{name}`", about, facts(component), fields(component, {"type", *shared})]
@@ -142,8 +142,10 @@ def components() -> str:
 def tables(text: str) -> str:
     """The text of docs/config.md with each table between `<!-- fields of X -->` and `<!-- end -->` written anew."""
 
+    classes = {"HeadConfig": HeadConfig, "TargetConfig": TargetConfig, **vars(config)}
+
     def table(found: re.Match[str]) -> str:
-        return f"{found[1]}\n\n{fields(getattr(config, found[2]))}\n\n<!-- end -->"
+        return f"{found[1]}\n\n{fields(classes[found[2]])}\n\n<!-- end -->"
 
     return re.sub(r"(<!-- fields of (\w+) -->)\n.*?<!-- end -->", table, text, flags=re.DOTALL)
 
@@ -151,7 +153,7 @@ def tables(text: str) -> str:
 def pages() -> dict[Path, str]:
     """What should stand in each page that this program writes."""
     by_hand = HERE / "config.md"
-    return {HERE / "components.md": components(), by_hand: tables(by_hand.read_text(encoding="utf-8"))}
+    return {HERE / "components.md": reference(), by_hand: tables(by_hand.read_text(encoding="utf-8"))}
 
 
 if __name__ == "__main__":

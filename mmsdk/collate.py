@@ -18,7 +18,8 @@ from mmsdk.modalities import Port
 from mmsdk.samples import Row
 
 MEMORY_BYTES = 512 * 2**20
-Items = dict[str, tuple[Any, Any]]  # by port: what tells equal values apart, and the item
+Items = dict[str, tuple[Any, Any, Any]]
+"""By port: what tells equal values apart, the item, and the value, because an id() is only good while that lives."""
 
 
 class Collated(NamedTuple):
@@ -33,12 +34,12 @@ class Collator:
 
     targets: the heads whose targets are read; each has an entry in the batch even where no row has the value, so
     that every process computes the same losses in the same order. seed: of the augmentation in training, where the
-    same rows come again and again; they have to live as long as the collator.
+    same rows come again and again.
     """
 
     def __init__(self, streams: Sequence[Port], targets: Sequence[Port], *, seed: int | None = None) -> None:
         self.streams, self.targets, self.seed = streams, targets, seed
-        self._memory: dict[tuple[str, Any], Any] = {}
+        self._memory: dict[tuple[str, Any], tuple[Any, Any]] = {}  # the item and, again, the value
         self._room = MEMORY_BYTES
 
     def __call__(self, rows: Sequence[Row | None], epoch: int = 0) -> Collated:
@@ -69,14 +70,11 @@ class Collator:
             item = self._prepared(port, row, value, who)
             if self.seed is not None and epoch is not None and augments(port.modality):
                 item = port.modality.augment(item, _random(self.seed, epoch, port, row))
-            items[port.name] = (who, item)
+            items[port.name] = (who, item, value)
         return items
 
     def _prepared(self, port: Port, row: Row, value: Any, who: Any) -> Any:
-        """An item, from memory where it was made before.
-
-        Objects are told apart by where they are: only in training do they surely stay there.
-        """
+        """An item, from memory where it was made before; outside training most values come only once."""
         if self.seed is None and not isinstance(value, str | Path):
             return port.prepare(row, value)
         key = (port.name, who)
@@ -86,8 +84,8 @@ class Collator:
             if size > self._room:
                 return item
             self._room -= size
-            self._memory[key] = item
-        return self._memory[key]
+            self._memory[key] = item, value
+        return self._memory[key][0]
 
 
 def augments(modality: Modality) -> bool:
@@ -106,7 +104,7 @@ def _stacked(ports: Sequence[Port], rows: Sequence[Items]) -> tuple[dict[str, In
             if port.name not in items:
                 own.append(-1)
                 continue
-            who, item = items[port.name]
+            who, item, _ = items[port.name]
             if who not in places:
                 places[who] = len(distinct)
                 distinct.append(item)
@@ -120,7 +118,7 @@ def identity(value: Any) -> Any:
     """What tells values apart: what they are where that is cheap to compare, else which object of the row they are."""
     if isinstance(value, dict):  # of several columns: made anew at each look, so its own id() tells nothing
         return tuple((key, identity(cell)) for key, cell in value.items())
-    return value if isinstance(value, str | Path | bytes | int | float) else id(value)
+    return (type(value), value) if isinstance(value, str | Path | bytes | int | float) else id(value)
 
 
 def _random(seed: int, epoch: int, port: Port, row: Row) -> np.random.Generator:

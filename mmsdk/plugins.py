@@ -11,14 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, distributions
+from importlib.metadata import EntryPoint
 from typing import Any, Literal, get_args
 
 from mmsdk.errors import PluginError, UnknownComponentError, listed, unknown_component
+from mmsdk.metadata import API, distribution_of, installed_entry_points, version_of
 
-API = "v1"
-GROUP = f"mmsdk.{API}"
-COMMANDS = f"{GROUP}.commands"
 HOOKS: Mapping[str, str] = {
     "modality": "mmsdk_modalities",
     "encoder": "mmsdk_encoders",
@@ -73,22 +71,25 @@ def _collect(module: Any, prefix: str) -> dict[str, dict[str, type[Any]]]:
     manager.check_pending()
     if not manager.get_hookcallers(module):
         raise PluginError(f"{module.__name__} has no hooks: is each one decorated with @hookimpl?")
-    found: dict[str, dict[str, type[Any]]] = {}
+    found: dict[str, dict[str, type[Any]]] = {kind: {} for kind in HOOKS}
     for kind, hook in HOOKS.items():
-        found[kind] = {}
-        for components in getattr(manager.hook, hook)():
-            if not isinstance(components, Iterable):
-                raise PluginError(f"{hook} must return a list of config classes, not {components!r}")
-            for component in components:
-                name = component_type(component, kind)
-                if prefix and not name.startswith(prefix + "."):
-                    raise PluginError(f"its {kind} '{name}' must be called '{prefix}.{name.rpartition('.')[2]}'")
-                if name in found[kind]:
-                    raise PluginError(f"it brings two {HOOKS[kind].removeprefix('mmsdk_')} '{name}'")
-                if prefix:
-                    component.model_rebuild()  # a field of an unknown type shows here, not in somebody's config
-                found[kind][name] = component
+        for component in _returned(manager, hook):
+            name = component_type(component, kind)
+            if prefix and not name.startswith(prefix + "."):
+                raise PluginError(f"its {kind} '{name}' must be called '{prefix}.{name.rpartition('.')[2]}'")
+            if name in found[kind]:
+                raise PluginError(f"it brings two {hook.removeprefix('mmsdk_')} '{name}'")
+            if prefix:
+                component.model_rebuild()  # a field of an unknown type shows here, not in somebody's config
+            found[kind][name] = component
     return found
+
+
+def _returned(manager: Any, hook: str) -> Iterator[Any]:
+    for components in getattr(manager.hook, hook)():
+        if not isinstance(components, Iterable):
+            raise PluginError(f"{hook} must return a list of config classes, not {components!r}")
+        yield from components
 
 
 def component_type(component: type[Any], kind: str) -> str:
@@ -114,7 +115,7 @@ class Registry:
     """All components that can be named in a config, by kind and `type`."""
 
     def __init__(self, found: Iterable[EntryPoint] | None = None) -> None:
-        core = Plugin("", "mmsdk.builtin.plugin", "mmsdk", _version("mmsdk"))
+        core = Plugin("", "mmsdk.builtin.plugin", "mmsdk", version_of("mmsdk"))
         self.plugins = [core, *_plugins(installed_entry_points() if found is None else found)]
         self.local: dict[str, dict[str, type[Any]]] = {kind: {} for kind in HOOKS}
 
@@ -182,15 +183,6 @@ class Registry:
         self.local[kind][name] = component
 
 
-def installed_entry_points() -> Iterator[EntryPoint]:
-    """Every entry point of every installed package. A package with damaged metadata has none."""
-    for distribution in distributions():
-        try:
-            yield from distribution.entry_points
-        except Exception:
-            continue
-
-
 def _plugins(found: Iterable[EntryPoint]) -> list[Plugin]:
     """The plugins that the metadata names, each once; two of one prefix exclude each other."""
     plugins: dict[tuple[str, str], Plugin] = {}
@@ -223,23 +215,6 @@ def _described(point: EntryPoint, api: str) -> Plugin:
         plugin.state = "failed"
         plugin.reason = f"{name}: the prefix '{point.name}' is not made of lower case, digits and underscores"
     return plugin
-
-
-def distribution_of(point: EntryPoint) -> tuple[str, str]:
-    """Name and version of the package that an entry point comes from."""
-    try:
-        return str(point.dist.name), str(point.dist.version)  # type: ignore[union-attr]
-    except Exception:  # metadata that is missing or damaged
-        return "unknown", "unknown"
-
-
-def _version(distribution: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(distribution)
-    except PackageNotFoundError:  # run from a source tree that was never installed
-        return "unknown"
 
 
 @cache

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Union
 
-from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from mmsdk.errors import UnknownComponentError
+from mmsdk.fields import errors_at
 from mmsdk.plugins import Kind, registry
 
 _open: set[Slot] = set()  # slots whose union is being written into a JSON Schema right now
@@ -44,7 +45,7 @@ class Slot:
         try:
             found = registry().find(self.kind, value["type"])
         except UnknownComponentError as error:
-            raise _at_type(self.kind, str(error)) from None
+            raise errors_at(self.kind, [(("type",), str(error))]) from None
         self._check_level(found)
         return found.model_validate(dict(value), context=info.context)
 
@@ -52,7 +53,7 @@ class Slot:
         if self.level is not None and found.level != self.level:
             wanted = "`fusion:`" if found.level == "feature" else "a head's `decision:`"
             message = f"'{found.type_name()}' is a {found.level}-level fusion; it belongs in {wanted}."
-            raise _at_type(self.kind, message)
+            raise errors_at(self.kind, [(("type",), message)])
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         if self in _open:
@@ -73,9 +74,3 @@ class Slot:
 
 def _dump(value: Any, info: core_schema.SerializationInfo) -> Any:
     return value.model_dump(mode=info.mode)
-
-
-def _at_type(kind: str, message: str) -> ValidationError:
-    """An error whose place is the `type` of the component, not the component as a whole."""
-    problem = PydanticCustomError("component", "{message}", {"message": message})
-    return ValidationError.from_exception_data(kind, [InitErrorDetails(type=problem, loc=("type",), input=None)])

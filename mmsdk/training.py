@@ -146,7 +146,7 @@ def _train_stage(job: Job, plan: StagePlan, selection: Selection, accelerator: A
         if lost or not (math.isfinite(norm) or accelerator.scaler):  # float16 meets infinities, and skips the step
             raise TrainingError(_not_finite(job, lost, norm, [name for part in parts for name in part.batch.ids]))
         optimizer.step()
-        pipeline.zero_grad()
+        optimizer.zero_grad()
 
         position.step, position.total = step + 1, position.total + 1
         journal.step(step, norm, optimizer, progress)

@@ -128,7 +128,7 @@ class TestComponents:
         from mmsdk.builtin.declarations.fusions import DecisionMeanConfig
 
         assert said("fusion", DecisionMeanConfig()) == [
-            "fusion: 'decision_mean' is a decision-level fusion; it belongs in a head's `decision:`."
+            "fusion.type: 'decision_mean' is a decision-level fusion; it belongs in a head's `decision:`."
         ]
 
     def test_can_hold_components(self, fresh_registry: Registry) -> None:
@@ -153,7 +153,7 @@ class TestComponents:
         assert twin.first.others == (BagEncoderConfig(width=8),)
         assert PipelineConfig.model_validate(config.model_dump(mode="json")) == config
         assert said("streams", {"text": {"modality": "text", "encoder": {**inner, "others": ["bga"]}}}) == [
-            "streams.text.encoder.others.0: Unknown encoder 'bga'. Did you mean 'bag'?"
+            "streams.text.encoder.others.0.type: Unknown encoder 'bga'. Did you mean 'bag'?"
         ]
 
     def test_are_frozen(self) -> None:

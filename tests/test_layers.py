@@ -21,25 +21,29 @@ ONLY = {
     "mmsdk": "",
     "mmsdk.errors": "",
     "mmsdk.formats": "",
+    "mmsdk.metadata": "",
     "mmsdk.hookspecs": "pluggy",
-    "mmsdk.plugins": "mmsdk.errors",
-    "mmsdk.slots": "pydantic pydantic_core mmsdk.errors mmsdk.plugins",
+    "mmsdk.plugins": "mmsdk.errors mmsdk.metadata",
+    "mmsdk.slots": "pydantic pydantic_core mmsdk.errors mmsdk.fields mmsdk.plugins",
     "mmsdk.fields": "pydantic pydantic_core mmsdk.errors",
     "mmsdk.components": "pydantic typing_extensions mmsdk.fields mmsdk.formats mmsdk.slots",
     "mmsdk.config": "pydantic mmsdk.components mmsdk.fields",
     "mmsdk.wiring": "mmsdk.errors mmsdk.formats mmsdk.plugins",
-    "mmsdk.config_file": "pydantic mmsdk.errors mmsdk.config mmsdk.fields",
+    "mmsdk.explanation": "pydantic mmsdk.fields",
+    "mmsdk.config_file": "pydantic mmsdk.config mmsdk.errors mmsdk.explanation mmsdk.fields",
     "mmsdk.yaml_file": "ruamel mmsdk.errors",
     "mmsdk.schema": "mmsdk.config mmsdk.plugins",
     "mmsdk.containers": "torch",
     "mmsdk.interfaces": "torch numpy mmsdk.containers mmsdk.formats",
     "mmsdk.builtin.plugin": "mmsdk.builtin.declarations mmsdk.components mmsdk.hookspecs",
     "mmsdk.builtin.declarations.*": "pydantic pydantic_core mmsdk.components mmsdk.errors mmsdk.fields mmsdk.formats",
-    "mmsdk.cli.*": "typer mmsdk.cli mmsdk.errors mmsdk.plugins",  # the rest is imported when a command runs
+    "mmsdk.cli.*": "typer mmsdk.cli mmsdk.errors mmsdk.metadata",  # the rest is imported when a command runs
 }
 # What a module never imports, not even inside a function. `!` exempts modules.
 NEVER = {
-    "mmsdk.builtin.* !mmsdk.builtin.declarations.* !mmsdk.builtin.plugin": "pydantic pluggy mmsdk.components mmsdk.config mmsdk.plugins",
+    "mmsdk.builtin.* !mmsdk.builtin.declarations.* !mmsdk.builtin.plugin": (
+        "pydantic pluggy mmsdk.components mmsdk.config mmsdk.fields mmsdk.plugins"
+    ),
     "mmsdk.* !mmsdk.builtin.*": "mmsdk.builtin",
     "mmsdk.* !mmsdk.training": "accelerate",
     "mmsdk.* !mmsdk.testing*": "mmsdk.testing",

@@ -244,7 +244,7 @@ class TestRegister:
         for width in (1, 2):
             fields: dict[str, Any] = {"__annotations__": {"type": Literal["mine"], "width": int}}
             register(type("MineConfig", (EncoderConfig,), {**fields, "type": "mine", "width": width}))
-        assert fresh_registry.find("encoder", "mine")().width == 2  # type: ignore[attr-defined]
+        assert fresh_registry.find("encoder", "mine")().width == 2
 
     def test_refuses_the_name_of_a_core_component(self, fresh_registry: Registry) -> None:
         class BagConfig(EncoderConfig):

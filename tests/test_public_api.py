@@ -52,7 +52,7 @@ def _members(home: type) -> Iterator[tuple[str, str]]:
 
 def _written_init(function: Any, home: type) -> bool:
     """Whether it is an `__init__` that somebody wrote, not one that a dataclass or a protocol got."""
-    return function.__name__ == "__init__" and function.__code__.co_filename == inspect.getfile(home)
+    return function.__name__ == "__init__" and bool(function.__code__.co_filename == inspect.getfile(home))
 
 
 def _signature(function: Callable[..., Any]) -> str:

@@ -169,6 +169,8 @@ def test_the_command_writes_it(cli: Callable[..., Any], tmp_path: Path) -> None:
     answered = cli("schema", "--output", path, "--json")
     assert json.loads(answered.stdout) == {"schema": str(path)}
     assert json.loads(path.read_text(encoding="utf-8")) == pipeline_schema()
+    refused = cli("schema", "--output", tmp_path)
+    assert refused.exit_code == 1 and refused.stderr.startswith(f"error: {tmp_path}: cannot be written: ")
 
 
 if __name__ == "__main__":

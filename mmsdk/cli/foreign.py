@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 from mmsdk.errors import MmsdkError, PluginError, listed
-from mmsdk.plugins import COMMANDS, distribution_of, installed_entry_points
+from mmsdk.metadata import COMMANDS, distribution_of, installed_entry_points
 
 
 @cache

@@ -1,6 +1,6 @@
-"""Made-up samples of three streams, pipelines over them, and a program that trains one of them.
+"""Made-up samples of three streams, pipelines over them, and a program that trains some of them.
 
-    python made_up.py JOB FOLDER [--resume] [--marks FILE]
+    python made_up.py FOLDER JOB...
 
 Everything follows from a seed, so that several processes, or one after a kill, see the same.
 """
@@ -8,8 +8,6 @@ Everything follows from a seed, so that several processes, or one after a kill, 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,6 @@ from typing import Any
 import numpy as np
 
 import mmsdk
-from mmsdk import checkpoint, job, saving
 from mmsdk.sampling import batches, share, shuffled
 
 Rows = list[dict[str, Any]]
@@ -37,6 +34,8 @@ LIVELY_STREAMS: Config = {
         "encoder": {"type": "cnn", "width": 8, "layers": 1},
     },
 }
+UNREADABLE = [1.0, 2.0]
+"""Not as many numbers as all others have."""
 COLOUR: Config = {"type": "classification", "target": "colour"}
 SHAPE: Config = {
     "type": "classification",
@@ -108,39 +107,29 @@ def enduring() -> tuple[Config, dict[str, Rows]]:
     return config, {"train": samples(60), "valid": samples(10, seed=1)}
 
 
+def with_bad_samples() -> tuple[Config, dict[str, Rows]]:
+    """Samples that cannot be read, each of which is met in every epoch; the last batch is of one sample."""
+    config = pipeline(epochs=4, on_error="skip")
+    rows = {"train": samples(33), "valid": samples(10, seed=1)}
+    for split in rows.values():
+        for row in split[2::6]:
+            row["numbers"] = UNREADABLE
+    return config, rows
+
+
 JOBS: dict[str, Callable[[], tuple[Config, dict[str, Rows]]]] = {
-    each.__name__: each for each in (halves, in_parts, enduring)
+    each.__name__: each for each in (halves, in_parts, with_bad_samples, enduring)
 }
-
-
-def mark(file: Path) -> None:
-    """Have each folder's writing noted in `file`, "(" as it begins and ")" as it ends, for who looks after a kill."""
-    descriptor = os.open(file, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-    unmarked = checkpoint.write_folder
-
-    def marked(folder: Path, fill: Callable[[Path], None]) -> Path:
-        os.write(descriptor, b"(")
-        written = unmarked(folder, fill)
-        os.write(descriptor, b")")
-        return written
-
-    for module in (checkpoint, job, saving):
-        module.write_folder = marked
-    os.write(descriptor, b"|")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("job", choices=JOBS)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--marks", type=Path)
+    parser.add_argument("jobs", nargs="+", choices=JOBS)
     given = parser.parse_args()
-    if given.marks is not None:
-        mark(given.marks)
-    config, rows = JOBS[given.job]()
-    trained = mmsdk.train(config, rows, out=given.folder, resume=given.resume, show=False)
-    print(json.dumps(trained.metrics))
+    for name in given.jobs:
+        config, rows = JOBS[name]()
+        mmsdk.train(config, rows, out=given.folder / name, show=False)
 
 
 if __name__ == "__main__":

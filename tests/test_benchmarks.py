@@ -1,0 +1,24 @@
+"""The benchmarks run, and compare equal things. How fast anything is, is no matter of a test."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_training_loop_computes_what_the_loops_written_by_hand_compute() -> None:
+    command = [sys.executable, "-m", "benchmarks", "training_loop", "--quick", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)["benchmarks"]
+    assert len(results) == 4
+    for result in results:
+        assert result["equal"], result["name"]
+        low, high = result["interval"]
+        assert 0 < low <= result["ratio"] <= high
+        assert result["met"] == (None if result["goal"] is None else result["ratio"] <= result["goal"])
+    assert [result["goal"] is not None for result in results] == [True, False, False, False]
