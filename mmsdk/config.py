@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
 from mmsdk.components import AnyEncoder, AnyFusion, AnyHead, AnyModality
-from mmsdk.fields import ConfigPath, Fraction, Name, Positive, Strict, errors_at, from_here
+from mmsdk.errors import did_you_mean, listed
+from mmsdk.fields import ConfigPath, Fraction, Name, Positive, Strict, errors_at
+
+SAMPLE_FILES = (".jsonl", ".csv")
 
 
 class StreamConfig(Strict):
@@ -49,14 +51,17 @@ class DataConfig(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _typed_paths(cls, data: Any) -> Any:
-        if isinstance(data, Mapping):
-            return {key: from_here(value) for key, value in data.items()}
-        return {"path": from_here(data)} if isinstance(data, str | Path) else data
+    def _one_file(cls, data: Any) -> Any:
+        return {"path": data} if isinstance(data, str | Path) else data
 
     @model_validator(mode="after")
     def _one_way(self) -> DataConfig:
         files = list(self.files)
+        for name, path in self.files.items():
+            hint = did_you_mean(name, list(type(self).model_fields))
+            if path.suffix.lower() not in SAMPLE_FILES:
+                what = f"names a split, whose file ends in {listed(SAMPLE_FILES)}, found '{path.name}'."
+                raise errors_at("data", [((name,), f"'{name}' {what}{hint}")])
         if self.path is not None and files:
             raise errors_at("data", [((files[0],), f"'{files[0]}' beside 'path': give one file, or one per split")])
         if self.path is None and not files:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -23,7 +24,7 @@ from mmsdk.errors import did_you_mean, listed
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, strict=True)]
 
 
 class CommandLineText(str):
@@ -39,7 +40,12 @@ def from_here(value: Any) -> Any:
     return Path(value).absolute() if isinstance(value, CommandLineText) else value
 
 
-ConfigPath = Annotated[Path, AfterValidator(_resolved), Field(description="relative to the config file's folder")]
+ConfigPath = Annotated[
+    Path,
+    BeforeValidator(from_here),
+    AfterValidator(_resolved),
+    Field(description="relative to the config file's folder"),
+]
 
 
 def errors_at(title: str, problems: list[tuple[tuple[str | int, ...], str]]) -> ValidationError:

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmsdk.columns import SUFFIXES, describe
-from mmsdk.config import DataConfig, PipelineConfig
+from mmsdk.config import SAMPLE_FILES, DataConfig, PipelineConfig
 from mmsdk.config_file import load_config
 from mmsdk.errors import ConfigError, DataError, MmsdkError, did_you_mean, listed
 from mmsdk.overlap import Overlaps, Splits, apart, duplicates, equal_files, equal_rows, equal_texts
 from mmsdk.readable import FileColumn, Reader, unreadable
-from mmsdk.samples import FORMATS, Row, load_splits, read_rows
+from mmsdk.samples import Row, load_splits, read_rows
 
 if TYPE_CHECKING:
     from mmsdk.modalities import Modalities
@@ -107,8 +107,8 @@ def _open(path: Path, split_column: str | None) -> tuple[PipelineConfig | None, 
             raise ConfigError(f"--split-column is for tables; {path} says it in 'data: {{split_column: ...}}'")
         config = load_config(path)
         return config, _of_config(config, path)
-    if path.suffix.lower() not in FORMATS:
-        raise DataError(f"{path}: expected a table that ends in {listed(FORMATS)}, or a pipeline in '.yaml'")
+    if path.suffix.lower() not in SAMPLE_FILES:
+        raise DataError(f"{path}: expected a table that ends in {listed(SAMPLE_FILES)}, or a pipeline in '.yaml'")
     if split_column is None:
         first = next(read_rows(path), None)
         split_column = "split" if first is not None and "split" in first.values else None

@@ -14,12 +14,11 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmsdk.config import DataConfig
+from mmsdk.config import SAMPLE_FILES, DataConfig
 from mmsdk.errors import DataError, did_you_mean, listed
 
 Sample = Mapping[str, Any]
 InMemory = Sequence[Sample] | Mapping[str, Sequence[Sample]]
-FORMATS = (".jsonl", ".csv")
 
 
 class Row(NamedTuple):
@@ -55,8 +54,8 @@ def read_rows(path: Path, id_column: str = "id") -> Iterator[Row]:
     Raises:
         DataError: no such file, another format, or a line that cannot be read (named by its number).
     """
-    if path.suffix.lower() not in FORMATS:
-        raise DataError(f"{path}: expected a file that ends in {listed(FORMATS)}")
+    if path.suffix.lower() not in SAMPLE_FILES:
+        raise DataError(f"{path}: expected a file that ends in {listed(SAMPLE_FILES)}")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = _csv(file, path) if path.suffix.lower() == ".csv" else _jsonl(file, path)

@@ -267,7 +267,6 @@ class TestOverrides:
         data = config.stages[0].data
         assert data is not None and data.files == {"train": elsewhere / "my.jsonl", "valid": Path("/abs.jsonl")}
 
-    @pytest.mark.xfail(reason="ConfigPath asks for the config's folder only", strict=True)
     def test_paths_inside_components_are_too(
         self, overridden: Callable[..., PipelineConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -185,7 +185,6 @@ def test_odd_overrides(place: tuple[Any, ...], text: str) -> None:
             assert str(error).startswith(("--set ", "config: "))
 
 
-@pytest.mark.xfail(reason="every number up to `heads` is tried as a divisor", strict=True)
 def test_a_huge_number_of_attention_heads_takes_no_time() -> None:
     with nothing_happens(), pytest.raises(ConfigError, match="heads cannot share a width of 16"):
         load_config(parse_yaml(GOOD, "config"), ["fusion.heads=50000001"])

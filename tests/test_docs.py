@@ -80,7 +80,7 @@ def desk(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_regi
     return tmp_path / "desk"
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES[1:] if blocks(page, "python")], ids=name_of)
+@pytest.mark.parametrize("page", [page for page in DOCS.glob("*.md") if blocks(page, "python")], ids=name_of)
 def test_code_runs(page: Path, desk: Path) -> None:
     assert run(page)
 

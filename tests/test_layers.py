@@ -27,7 +27,7 @@ ONLY = {
     "mmsdk.slots": "pydantic pydantic_core mmsdk.errors mmsdk.fields mmsdk.plugins",
     "mmsdk.fields": "pydantic pydantic_core mmsdk.errors",
     "mmsdk.components": "pydantic typing_extensions mmsdk.fields mmsdk.formats mmsdk.slots",
-    "mmsdk.config": "pydantic mmsdk.components mmsdk.fields",
+    "mmsdk.config": "pydantic mmsdk.components mmsdk.errors mmsdk.fields",
     "mmsdk.wiring": "mmsdk.errors mmsdk.formats mmsdk.plugins",
     "mmsdk.explanation": "pydantic mmsdk.fields",
     "mmsdk.config_file": "pydantic mmsdk.config mmsdk.errors mmsdk.explanation mmsdk.fields",
@@ -36,7 +36,7 @@ ONLY = {
     "mmsdk.containers": "torch",
     "mmsdk.interfaces": "torch numpy mmsdk.containers mmsdk.formats",
     "mmsdk.builtin.plugin": "mmsdk.builtin.declarations mmsdk.components mmsdk.hookspecs",
-    "mmsdk.builtin.declarations.*": "pydantic pydantic_core mmsdk.components mmsdk.errors mmsdk.fields mmsdk.formats",
+    "mmsdk.builtin.declarations.*": "pydantic pydantic_core mmsdk.builtin.declarations mmsdk.components mmsdk.errors mmsdk.fields mmsdk.formats",
     "mmsdk.cli.*": "typer mmsdk.cli mmsdk.errors mmsdk.metadata",  # the rest is imported when a command runs
 }
 # What a module never imports, not even inside a function. `!` exempts modules.

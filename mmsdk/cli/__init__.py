@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -59,4 +60,7 @@ def main() -> None:
     """Run the command line."""
     # Threads that wait must sleep: on shared cores spinning ones make small products tens of times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # half a character in the data is no reason to fail
     app()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from mmsdk.builtin.declarations.attention import require_even_heads
 from mmsdk.components import EncoderConfig
 from mmsdk.fields import Dropout, Positive, errors_at
 from mmsdk.formats import Format
@@ -33,10 +34,7 @@ class _Attentive(_OneWidth):
 
     @model_validator(mode="after")
     def _even_heads(self) -> _Attentive:
-        if self.width % self.heads:
-            message = f"{self.heads} heads cannot share a width of {self.width} evenly: give 'heads: {{}}'"
-            best = max(heads for heads in range(1, self.heads) if self.width % heads == 0)
-            raise errors_at("encoder", [(("heads",), message.format(best))])
+        require_even_heads("encoder", self.width, self.heads)
         return self
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from mmsdk.builtin.declarations.attention import require_even_heads
 from mmsdk.components import DecisionConfig, FusionConfig
 from mmsdk.errors import ConfigError, did_you_mean, listed
-from mmsdk.fields import Dropout, Positive, errors_at
+from mmsdk.fields import Dropout, Positive
 from mmsdk.formats import Source
 
 if TYPE_CHECKING:
@@ -165,10 +166,7 @@ class _Attentive(FusionConfig):
 
     @model_validator(mode="after")
     def _even_heads(self) -> _Attentive:
-        if self.width % self.heads:
-            best = max(heads for heads in range(1, self.heads) if self.width % heads == 0)
-            message = f"{self.heads} heads cannot share a width of {self.width} evenly: give 'heads: {best}'"
-            raise errors_at("fusion", [(("heads",), message)])
+        require_even_heads("fusion", self.width, self.heads)
         return self
 
     def _projections(self, sources: Mapping[str, Source]) -> int:

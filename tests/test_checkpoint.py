@@ -1,0 +1,236 @@
+"""Checkpoints of a run: which of them stay, and what happens to a run whose checkpoints are damaged."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import mmsdk
+from mmsdk import training
+from mmsdk.checkpoint import Checkpoints, Position, restored
+from mmsdk.errors import CheckpointError
+from mmsdk.folders import MANIFEST, write_folder
+from mmsdk.modalities import Modalities
+from mmsdk.pipeline import Pipeline
+from mmsdk.samples import as_row
+from tests.programs import made_up
+
+FILES = ["model.safetensors", "optimizer.json", "optimizer.safetensors", "position.json", MANIFEST]
+
+
+def config(**more: object) -> made_up.Config:
+    small = made_up.pipeline(epochs=3, checkpoint={"every": 2})
+    return small | {"heads": {"colour": made_up.COLOUR}} | more
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Pipeline:
+    rows = [as_row(sample, "") for sample in made_up.samples(20)]
+    checked = training.load_config(config())
+    return Pipeline(checked, Modalities(checked).fit(lambda: rows))
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Checkpoints:
+    return Checkpoints(tmp_path / "checkpoints", keep=2)
+
+
+def kept(checkpoints: Checkpoints) -> list[int]:
+    return [int(name.removeprefix("step-")) for name in sorted(os.listdir(checkpoints.folder))]
+
+
+def save(checkpoints: Checkpoints, pipeline: Pipeline, *totals: int, best: int | None = None) -> None:
+    for total in totals:
+        checkpoints.save(pipeline, None, Position(total=total, best_total=best))
+
+
+def test_weights_and_position_come_back(checkpoints: Checkpoints, pipeline: Pipeline) -> None:
+    position = Position(1, 2, 33, 0.1 + 0.2, 22, 1, 400, 5.5, 66, {"colour": [1.1, 3.0]}, {"scale": 2.0})
+    checkpoints.save(pipeline, {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": []}, position)
+    newest = checkpoints.newest()
+    assert newest == checkpoints.path(33) and checkpoints.position(newest) == position
+    before = {name: tensor.clone() for name, tensor in pipeline.state_dict().items()}
+    with torch.no_grad():
+        for parameter in pipeline.parameters():
+            parameter.add_(1)
+    checkpoints.load_weights(pipeline, newest)
+    assert all(torch.equal(before[name], tensor) for name, tensor in pipeline.state_dict().items())
+    fresh = {"state": {}, "param_groups": [{"lr": 0.5}]}
+    assert restored(fresh, checkpoints.load_optimizer(newest)) == {**fresh, "state": {0: {"step": torch.tensor(3.0)}}}
+
+
+def test_the_newest_stay_and_the_best_of_each(checkpoints: Checkpoints, pipeline: Pipeline) -> None:
+    assert checkpoints.newest() is None
+    save(checkpoints, pipeline, 1, 2, 3)
+    assert kept(checkpoints) == [2, 3]
+    save(checkpoints, pipeline, 4, 5, 6, 7, best=4)
+    assert kept(checkpoints) == [4, 6, 7]
+    save(checkpoints, pipeline, 8, best=8)
+    assert kept(checkpoints) == [4, 7, 8], "a run that has to go back to 7 may need its best"
+    save(checkpoints, pipeline, 9, best=8)
+    assert kept(checkpoints) == [8, 9]
+
+
+def test_what_lies_ahead_is_removed(checkpoints: Checkpoints, pipeline: Pipeline) -> None:
+    """It was damaged, and a run went on from an earlier one; it must not be taken for the newest."""
+    save(checkpoints, pipeline, 10, 20, 30)
+    (checkpoints.path(30) / "model.safetensors").write_bytes(b"")
+    told: list[str] = []
+    assert checkpoints.newest(lambda error: told.append(str(error))) == checkpoints.path(20)
+    assert len(told) == 1 and "step-00000030" in told[0]
+    save(checkpoints, pipeline, 25)
+    assert kept(checkpoints) == [20, 25]
+
+
+def test_a_checkpoint_that_is_half_removed_harms_nobody(checkpoints: Checkpoints, pipeline: Pipeline) -> None:
+    save(checkpoints, pipeline, 1, 2)
+    (checkpoints.path(1) / "position.json").unlink()
+    (checkpoints.path(1) / MANIFEST).unlink()
+    save(checkpoints, pipeline, 3)
+    assert kept(checkpoints) == [2, 3] and checkpoints.newest() == checkpoints.path(3)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"unknown": 1}'])
+def test_a_position_that_is_none(checkpoints: Checkpoints, content: str) -> None:
+    folder = write_folder(checkpoints.path(1), lambda aside: (aside / "position.json").write_text(content) and None)
+    with pytest.raises(CheckpointError, match="position.json: damaged"):
+        checkpoints.position(folder)
+
+
+# Whole runs
+
+
+@pytest.fixture(autouse=True)
+def no_curve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than these trainings."""
+    monkeypatch.setattr(training, "draw_curve", lambda entries, path: False)
+
+
+@pytest.fixture(scope="module")
+def half_way(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 9 steps that died after step 6, its checkpoints, and the end that it should come to."""
+    folder = tmp_path_factory.mktemp("runs")
+    mmsdk.train(config(), made_up.samples(20), out=folder / "whole", show=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoints, "save", dying(Checkpoints.save, 7))
+        with pytest.raises(Died):
+            mmsdk.train(config(), made_up.samples(20), out=folder / "died", show=False)
+    return folder
+
+
+class Died(Exception):
+    """Stands for the end of the process."""
+
+
+def dying(save: Callable[..., None], at: int) -> Callable[..., None]:
+    def saving(checkpoints: Checkpoints, pipeline: Pipeline, optimizer: object, position: Position) -> None:
+        if position.total >= at:
+            raise Died
+        save(checkpoints, pipeline, optimizer, position)
+
+    return saving
+
+
+def weights(run: Path) -> bytes:
+    return (run / "pipeline" / "model.safetensors").read_bytes()
+
+
+def damages() -> dict[str, Callable[[Path], object]]:
+    def cut(path: Path) -> None:
+        path.write_bytes(path.read_bytes()[:-1])
+
+    def flip(path: Path) -> None:
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-20] + bytes([whole[-20] ^ 1]) + whole[-19:])
+
+    def remove(path: Path) -> None:
+        path.unlink()
+
+    def add(path: Path) -> None:
+        path.with_name("more" + path.name).write_bytes(b"more")
+
+    return {each.__name__: each for each in (cut, flip, remove, add)}
+
+
+@pytest.mark.parametrize("damage", damages())
+@pytest.mark.parametrize("file", FILES)
+def test_any_damage_is_passed_over(half_way: Path, tmp_path: Path, file: str, damage: str) -> None:
+    shutil.copytree(half_way / "died" / "checkpoints", tmp_path / "checkpoints")
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+    assert checkpoints.newest() == checkpoints.path(6)
+    damages()[damage](checkpoints.path(6) / file)
+    assert checkpoints.newest() == checkpoints.path(4)
+
+
+@pytest.mark.parametrize("damaged", [1, 2])
+def test_a_run_with_damaged_checkpoints_comes_to_the_same_end(
+    half_way: Path, tmp_path: Path, damaged: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the second, the first is the best so far; with both damaged it starts from the beginning."""
+    run = shutil.copytree(half_way / "died", tmp_path / "run")
+    whole = sorted((run / "checkpoints").iterdir())
+    for folder in whole[-damaged:]:
+        (folder / "optimizer.safetensors").write_bytes(b"damaged")
+    mmsdk.train(config(), made_up.samples(20), out=run, resume=True, show=False)
+    assert weights(run) == weights(half_way / "whole")
+    said = capsys.readouterr().err
+    assert all(str(folder) in said for folder in whole[-damaged:]) and "passed over" in said
+    log = [json.loads(line)["total"] for line in (run / "log.jsonl").read_text().splitlines()]
+    assert log == [1, 2, 3, 3, 4, 5, 6, 6, 7, 8, 9, 9]
+
+
+def test_the_best_weights_are_checked_before_they_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a rate that grows, the first epoch is the best."""
+    save = Checkpoints.save
+
+    def damaging(checkpoints: Checkpoints, pipeline: Pipeline, optimizer: object, position: Position) -> None:
+        save(checkpoints, pipeline, optimizer, position)  # type: ignore[arg-type]
+        if position.total == 6:
+            assert position.best_total == 3
+            damages()["flip"](checkpoints.path(3) / "model.safetensors")
+
+    monkeypatch.setattr(Checkpoints, "save", damaging)
+    rows = {"train": made_up.samples(20), "valid": made_up.samples(20, seed=1)}
+    worse = config() | {"training": config()["training"] | {"learning_rate": 0.5, "warmup": 1.0, "clip": None}}
+    with pytest.raises(CheckpointError, match=r"step-00000003.*damaged"):
+        mmsdk.train(worse, rows, out=tmp_path, show=False)
+
+
+def test_checkpoints_of_another_architecture(half_way: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(half_way / "died", tmp_path / "run")
+    wider = config(fusion={"type": "gated", "width": 16})
+    mmsdk.train(wider, made_up.samples(20), out=tmp_path / "wider", show=False)
+    shutil.rmtree(run / "checkpoints")
+    shutil.copytree(tmp_path / "wider" / "checkpoints", run / "checkpoints")
+    with pytest.raises(CheckpointError, match=r"(?s)model.safetensors: does not fit this pipeline: .*fusion"):
+        mmsdk.train(config(), made_up.samples(20), out=run, resume=True, show=False)
+
+
+def test_a_full_disk_stops_a_run_that_goes_on_later(
+    half_way: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, limits = Checkpoints.save, resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def without_room(checkpoints: Checkpoints, pipeline: Pipeline, optimizer: object, position: Position) -> None:
+        if position.total == 6:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limits[1]))
+        try:
+            save(checkpoints, pipeline, optimizer, position)  # type: ignore[arg-type]
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", without_room)
+        with pytest.raises(CheckpointError, match=r"step-00000006: cannot be written: .*Make room.*--resume"):
+            mmsdk.train(config(), made_up.samples(20), out=tmp_path, show=False)
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+    assert kept(checkpoints) == [3, 4] and checkpoints.newest() == checkpoints.path(4)
+    mmsdk.train(config(), made_up.samples(20), out=tmp_path, resume=True, show=False)
+    assert weights(tmp_path) == weights(half_way / "whole")
