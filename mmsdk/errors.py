@@ -52,8 +52,8 @@ class TrainingError(MmsdkError):
     """Training that cannot go on: a loss or a gradient that is not finite, nothing to train on, ..."""
 
 
-# Packages that provide components under a prefix. Only these are ever suggested for installation:
-# a name that a config or a saved folder brought along is never turned into a command to type.
+# Packages that provide components under a prefix. For a config only these are ever suggested for installation; of a
+# saved pipeline's own plugins also those that it names itself, see `saving`.
 KNOWN_PLUGINS = {
     "diffusion": "mmsdk-diffusion",
     "fusion": "mmsdk-fusion",
@@ -70,9 +70,9 @@ def listed(names: Iterable[object], empty: str = "none") -> str:
     return ", ".join(f"'{name}'" for name in names) or empty
 
 
-def did_you_mean(name: str, known: Sequence[str]) -> str:
+def did_you_mean(name: str, known: Sequence[str], cutoff: float = 0.6) -> str:
     """`" Did you mean 'transformer'?"`, or the empty string when nothing known is near."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
     return f" Did you mean '{near[0]}'?" if near else ""
 
 
@@ -94,6 +94,6 @@ def unknown_component(
         return f"Unknown {kind} '{name}'. It is provided by another package: pip install {KNOWN_PLUGINS[prefix]}"
     return (
         f"Unknown {kind} '{name}': no installed plugin has the prefix '{prefix}'."
-        f"{did_you_mean(prefix, list(KNOWN_PLUGINS))} "
+        f"{did_you_mean(prefix, list(KNOWN_PLUGINS), 0.75)} "
         "Install the package that brings it; `mmsdk plugins` lists what is installed."
     )

@@ -13,7 +13,7 @@ from mmsdk.interfaces import Metric
 from mmsdk.pipeline import Pipeline, target_of
 from mmsdk.prediction import inference, outputs_of
 from mmsdk.run import Run
-from mmsdk.samples import Row, load_splits, read_rows
+from mmsdk.samples import Row, Sample, as_row, load_splits, read_rows
 from mmsdk.sampling import FILLER, batches, share
 
 Metrics = dict[str, dict[str, Metric]]
@@ -60,21 +60,22 @@ def computed(metrics: Metrics) -> dict[str, float]:
 
 def evaluate(
     pipeline: Pipeline | str | Path,
-    data: Mapping[str, Sequence[Row]],
+    data: Mapping[str, Sequence[Sample | Row]],
     *,
     heads: Sequence[str] | None = None,
     skipped: list[DecodeError] | None = None,
 ) -> dict[str, float]:
-    """The metrics of every split given, keys `split/head/metric`.
+    """The metrics of every split given as lists of samples, keys `split/head/metric`.
 
     Raises:
         DataError: a split without rows, or a sample that cannot be read.
     """
     pipeline = pipeline if isinstance(pipeline, Pipeline) else Pipeline.load(pipeline)
     found: dict[str, float] = {}
-    for split, rows in data.items():
-        if not rows:
+    for split, samples in data.items():
+        if not samples:
             raise DataError(f"Split '{split}' has no rows")
+        rows = [each if isinstance(each, Row) else as_row(each, f"{split}[{n}]") for n, each in enumerate(samples)]
         figures = computed(measure(pipeline, rows, heads or list(pipeline.config.heads), skipped=skipped))
         found |= {f"{split}/{name}": figure for name, figure in figures.items()}
     return found
@@ -92,6 +93,8 @@ def evaluate_run(folder: Path, data: Path | None = None, splits: Sequence[str] =
     pipeline = Pipeline.load(folder)
     if data is not None and not splits:
         return evaluate(pipeline, {data.stem: list(read_rows(data))})
+    if not (folder / "config.json").is_file():
+        raise DataError(f"{folder}: a saved pipeline without its run has no data of its own: give --data FILE")
     config = PipelineConfig.model_validate(Run(folder).facts()["config"])
     found: dict[str, float] = {}
     known: dict[str, None] = {}

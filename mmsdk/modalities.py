@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmsdk.config import PipelineConfig
-from mmsdk.errors import DataError, DecodeError, MmsdkError
+from mmsdk.errors import DataError, DecodeError, MmsdkError, did_you_mean, listed
 from mmsdk.interfaces import Modality
 from mmsdk.samples import Row
 
@@ -59,6 +59,7 @@ class Modalities:
             values = _Values(rows(), ports)
             if modality.fits:
                 _fit(modality, values)
+            values.require_all()
         return self
 
     def state(self) -> dict[str, Any]:
@@ -86,30 +87,46 @@ def _fit(modality: Modality, values: _Values) -> None:
     except DecodeError as error:
         raise error.at(values.row, reader) from None
     except MmsdkError as error:
-        if values.count:
+        if values.seen:
             raise type(error)(f"column {columns}: {error}") from None
-    if not values.count:
-        raise DataError(
-            f"No training row has a value in column {columns}, which '{reader}' reads: "
-            "check the column's name, and the split that is trained on"
-        )
 
 
 class _Values:
-    """The raw values of some ports, one after the other; remembers how many, and the sample that it stands at."""
+    """The raw values of some ports, one after the other; remembers which ports had any, and where it stands."""
 
     def __init__(self, rows: Iterable[Row], ports: Sequence[Port]) -> None:
-        self.rows, self.ports = rows, ports
-        self.count, self.row = 0, ""
+        self.rows, self.ports = iter(rows), ports
+        self.seen: set[str] = set()
+        self.columns: dict[str, None] = {}
+        self.row = ""
 
     def __iter__(self) -> Iterator[Any]:
         for row in self.rows:
             self.row = row.id
+            self.columns |= dict.fromkeys(row.values)
             for port in self.ports:
                 value = port.raw(row)
                 if value is not None:
-                    self.count += 1
+                    self.seen.add(port.name)
                     yield value
+
+    def require_all(self) -> None:
+        """Look on until each port had a value.
+
+        Raises:
+            DataError: a port never has one, as with a misspelt column.
+        """
+        names = {port.name for port in self.ports}
+        for _ in self:
+            if self.seen == names:
+                return
+        for port in self.ports:
+            if port.name not in self.seen:
+                hint = did_you_mean(str(port.column), list(self.columns)) or f" Columns: {listed(self.columns)}."
+                raise DataError(
+                    f"No training row has a value in column '{port.column}', which '{port.name}' reads: "
+                    f"check the column's name, and the split that is trained on.{hint}"
+                )
 
 
 def _distinct(modalities: Iterable[Modality]) -> list[Modality]:

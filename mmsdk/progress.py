@@ -64,6 +64,6 @@ class Progress:
         main: dict[str, str] = {}
         for name in metrics:
             main.setdefault(name.partition("/")[0], name)
-        figures = [f"loss {name} {value:.4f}" for name, value in losses.items()]
-        figures += [f"{main[head]} {metrics[main[head]]:.4f}" for head in losses if head in main]
-        self.say(f"{stage} {epoch}/{epochs}: {', '.join(figures)}")
+        lost = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
+        figures = ", ".join(f"{main[head]} {metrics[main[head]]:.4f}" for head in losses if head in main)
+        self.say(f"{stage} {epoch}/{epochs}: loss {lost}" + (f" | valid {figures}" if figures else ""))

@@ -113,7 +113,7 @@ class Run:
         return {line["id"] for line in _lines(self._bad)}
 
     def add_bad(self, errors: Iterable[DecodeError]) -> None:
-        found = [{"id": error.sample, "column": error.stream, "reason": error.reason} for error in errors]
+        found = [{"id": error.sample, "stream": error.stream, "reason": error.reason} for error in errors]
         _append(self._bad, found)
 
 

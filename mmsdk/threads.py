@@ -10,6 +10,8 @@ import time
 
 import torch
 
+CLEARLY = 0.7  # one thread unless all are clearly faster: it is steady, and the choice does not waver
+
 
 def choose_threads(wanted: int | None) -> int:
     """Set torch's threads and return how many: `wanted`, or OMP_NUM_THREADS, or the winner of a probe."""
@@ -17,7 +19,7 @@ def choose_threads(wanted: int | None) -> int:
         wanted = int(os.environ["OMP_NUM_THREADS"])
     if wanted is None:
         most = torch.get_num_threads()
-        wanted = min({1, most}, key=_probe) if most > 1 else 1
+        wanted = most if most > 1 and _probe(most) < CLEARLY * _probe(1) else 1
     torch.set_num_threads(wanted)
     return wanted
 

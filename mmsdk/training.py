@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -249,13 +250,20 @@ def _accelerator(training: TrainingConfig) -> Accelerator:
             raise ConfigError(f"training.trackers: '{name}' is not {'installed' if known else 'a tracker'}{hint}")
     AcceleratorState._reset_state(reset_partial_state=not is_initialized())
     try:
-        return Accelerator(
-            cpu=training.device == "cpu",
+        accelerator = Accelerator(
+            cpu=training.device == "cpu" or not torch.accelerator.is_available(),
             mixed_precision=PRECISIONS[training.precision],
             log_with=training.trackers or None,
         )
     except ValueError as error:  # such as float16 without a GPU
         raise ConfigError(f"training.precision: '{training.precision}' cannot be used here: {error}") from None
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started != accelerator.num_processes:  # they would all write into one folder
+        raise TrainingError(
+            f"{started} processes were started, but {accelerator.num_processes} work together: use "
+            f"torchrun --nproc-per-node {started} -m mmsdk train ..."
+        )
+    return accelerator
 
 
 def _finished(run: Run, config: PipelineConfig) -> Trained:

@@ -7,6 +7,8 @@ import os
 import resource
 import shutil
 from collections.abc import Callable
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -17,10 +19,12 @@ from mmsdk import training
 from mmsdk.checkpoint import Checkpoints, Position, restored
 from mmsdk.errors import CheckpointError
 from mmsdk.folders import MANIFEST, write_folder
+from mmsdk.job import Job
 from mmsdk.modalities import Modalities
 from mmsdk.pipeline import Pipeline
 from mmsdk.samples import as_row
 from tests.programs import made_up
+from tests.test_folders import counted
 
 FILES = ["model.safetensors", "optimizer.json", "optimizer.safetensors", "position.json", MANIFEST]
 
@@ -97,10 +101,40 @@ def test_a_checkpoint_that_is_half_removed_harms_nobody(checkpoints: Checkpoints
     assert kept(checkpoints) == [2, 3] and checkpoints.newest() == checkpoints.path(3)
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_whenever_a_save_dies_there_is_a_whole_checkpoint(
+    checkpoints: Checkpoints, pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(number: int, now: int) -> None:
+        if now == number:
+            os._exit(9)
+
+    save(checkpoints, pipeline, 1, 2)
+    before, found = shutil.copytree(checkpoints.folder, tmp_path / "before"), [2]
+    for number in count(1):
+        shutil.rmtree(checkpoints.folder)
+        shutil.copytree(before, checkpoints.folder)
+        child = os.fork()
+        if child == 0:
+            with counted(monkeypatch, partial(die, number)):
+                save(checkpoints, pipeline, 3)
+            os._exit(0)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        newest = checkpoints.newest()
+        assert newest is not None
+        found.append(int(newest.name[-1]))
+        if code == 0:
+            break
+        save(checkpoints, pipeline, found[-1] + 1)
+        assert checkpoints.newest() == checkpoints.path(found[-1] + 1)
+    assert code == 0 and found == sorted(found) and set(found) == {2, 3}
+    assert found.count(3) > 5, "nothing died while old ones were removed"
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"unknown": 1}'])
 def test_a_position_that_is_none(checkpoints: Checkpoints, content: str) -> None:
     folder = write_folder(checkpoints.path(1), lambda aside: (aside / "position.json").write_text(content) and None)
-    with pytest.raises(CheckpointError, match="position.json: damaged"):
+    with pytest.raises(CheckpointError, match=r"position.json: damaged"):
         checkpoints.position(folder)
 
 
@@ -187,20 +221,17 @@ def test_a_run_with_damaged_checkpoints_comes_to_the_same_end(
 
 
 def test_the_best_weights_are_checked_before_they_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a rate that grows, the first epoch is the best."""
-    save = Checkpoints.save
+    accuracies = [0.9, 0.5, 0.1]
 
-    def damaging(checkpoints: Checkpoints, pipeline: Pipeline, optimizer: object, position: Position) -> None:
-        save(checkpoints, pipeline, optimizer, position)  # type: ignore[arg-type]
-        if position.total == 6:
-            assert position.best_total == 3
-            damages()["flip"](checkpoints.path(3) / "model.safetensors")
+    def measured(job: Job, *_: object) -> dict[str, float]:
+        if job.position.total == 9:
+            damages()["flip"](job.checkpoints.path(3) / "model.safetensors")
+        return {"colour/accuracy": accuracies.pop(0)}
 
-    monkeypatch.setattr(Checkpoints, "save", damaging)
+    monkeypatch.setattr(training, "_measured", measured)
     rows = {"train": made_up.samples(20), "valid": made_up.samples(20, seed=1)}
-    worse = config() | {"training": config()["training"] | {"learning_rate": 0.5, "warmup": 1.0, "clip": None}}
     with pytest.raises(CheckpointError, match=r"step-00000003.*damaged"):
-        mmsdk.train(worse, rows, out=tmp_path, show=False)
+        mmsdk.train(config(), rows, out=tmp_path, show=False)
 
 
 def test_checkpoints_of_another_architecture(half_way: Path, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import resource
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +45,15 @@ def content(folder: Path) -> str:
 @contextmanager
 def counted(patch: pytest.MonkeyPatch, at: Callable[[int], None]) -> Iterator[None]:
     """Have `at` called with 1, 2, ... before each call that changes the disk."""
-    count = 0
+    numbers = count(1)
+
+    def call(plain: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        at(next(numbers))
+        return plain(*arguments, **named)
+
     with patch.context() as inner:
         for module, name in CALLS:
-
-            def call(*arguments: Any, plain: Any = getattr(module, name), **named: Any) -> Any:
-                nonlocal count
-                count += 1
-                at(count)
-                return plain(*arguments, **named)
-
-            inner.setattr(module, name, call)
+            inner.setattr(module, name, partial(call, getattr(module, name)))
         yield
 
 
@@ -95,13 +95,13 @@ def test_whatever_call_fails_the_folder_is_whole_or_as_it_was(folder: Path, monk
     old = folder.exists()
     most, failed = calls(monkeypatch, folder), 0
 
-    def fail(count: int) -> None:
-        if count == number:
+    def fail(number: int, now: int) -> None:
+        if now == number:
             raise OSError(28, "No space left on device")
 
     for number in range(1, most + 1):
         again(folder, old)
-        with counted(monkeypatch, fail):
+        with counted(monkeypatch, partial(fail, number)):
             try:
                 write_folder(folder, fill("new"))
             except CheckpointError as error:
@@ -120,15 +120,15 @@ def test_whenever_the_process_dies_the_folder_is_whole_or_as_it_was(
 ) -> None:
     old, ends = folder.exists(), []
 
-    def die(count: int) -> None:
-        if count == number:
+    def die(number: int, now: int) -> None:
+        if now == number:
             os._exit(9)
 
     for number in range(1, calls(monkeypatch, folder) + 1):
         again(folder, old)
         child = os.fork()
         if child == 0:
-            with counted(monkeypatch, die), suppress(BaseException):
+            with counted(monkeypatch, partial(die, number)), suppress(BaseException):
                 write_folder(folder, fill("new"))
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
@@ -147,7 +147,7 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
     try:
-        with pytest.raises(CheckpointError, match="cannot be written: .*large.*Make room"):
+        with pytest.raises(CheckpointError, match=r"cannot be written: .*large.*Make room"):
             write_folder(tmp_path / "folder", fill("new"))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -187,7 +187,7 @@ def test_any_damage_is_found(tmp_path: Path, name: str) -> None:
 def test_files_that_were_added_are_found(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "folder", fill("text"))
     (folder / "inner" / "more.txt").write_text("x")
-    with pytest.raises(CheckpointError, match="more.txt: not in the manifest"):
+    with pytest.raises(CheckpointError, match=r"more.txt: not in the manifest"):
         verify_folder(folder)
     verify_folder(folder, ["tree.json", "tree.safetensors"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,13 +35,14 @@ def _told(result: dict[str, Any]) -> str:
     floors = result["floors"]
     lines.append(f"  floor: logistic regression on the image {floors['image']:.3f}, on the text {floors['text']:.3f}")
     example, folder = result["example"], result["folder"]
+    mmsdk = "uv run mmsdk" if "UV_RUN_RECURSION_DEPTH" in os.environ else "mmsdk"  # as the user has typed it
     lines += [
         "",
         f'{example["image"]} + "{example["text"]}" -> {example["answer"]} (confidence {example["confidence"]:.2f})',
         "",
         f"{result['seconds']:.0f} seconds. Next, type:",
-        f'  mmsdk predict {result["run"]} image={example["image"]} text="is it even?"',
-        f"  mmsdk evaluate {result['run']}",
-        f"  mmsdk train {folder}/pipeline.yaml --set fusion.type=... (edit it: it is yours)",
+        f'  {mmsdk} predict {result["run"]} image={example["image"]} text="is it even?"',
+        f"  {mmsdk} evaluate {result['run']}",
+        f'  {mmsdk} train {folder}/pipeline.yaml --set "fusion={{type: gated}}"   (or edit the file: it is yours)',
     ]
     return "\n".join(lines)
