@@ -25,8 +25,7 @@ class Selection:
         main = [f"{head}/{name}" for head in by_weight for name in list(pipeline.heads[head].metrics())[:1]]
         stopping = training.early_stopping.metric if training.early_stopping is not None else None
         wanted = training.select_by or stopping
-        head = wanted.partition("/")[0] if wanted is not None else None
-        if wanted not in known and (head in plan.weights or head not in (None, *pipeline.config.heads)):
+        if wanted is not None and wanted.partition("/")[0] in plan.weights and wanted not in known:
             raise ConfigError(f"There is no metric '{wanted}'. There is: {listed(known)}.")
         chosen = wanted if wanted in known else next(iter(main), None)
         if chosen is not None and plan.valid:

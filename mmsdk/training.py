@@ -248,15 +248,15 @@ def _accelerator(training: TrainingConfig) -> Accelerator:
             known = name in {str(each) for each in LOGGER_TYPE_TO_CLASS}
             hint = f": pip install {name}" if known else f". Accelerate knows: {listed(LOGGER_TYPE_TO_CLASS)}"
             raise ConfigError(f"training.trackers: '{name}' is not {'installed' if known else 'a tracker'}{hint}")
+    cpu = training.device == "cpu" or not torch.accelerator.is_available()
+    if cpu and training.precision == "float16":
+        raise ConfigError("training.precision: float16 needs a GPU. Choose bfloat16 or float32.")
     AcceleratorState._reset_state(reset_partial_state=not is_initialized())
-    try:
-        accelerator = Accelerator(
-            cpu=training.device == "cpu" or not torch.accelerator.is_available(),
-            mixed_precision=PRECISIONS[training.precision],
-            log_with=training.trackers or None,
-        )
-    except ValueError as error:  # such as float16 without a GPU
-        raise ConfigError(f"training.precision: '{training.precision}' cannot be used here: {error}") from None
+    accelerator = Accelerator(
+        cpu=cpu,
+        mixed_precision=PRECISIONS[training.precision],
+        log_with=training.trackers or None,
+    )
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if started != accelerator.num_processes:  # they would all write into one folder
         raise TrainingError(

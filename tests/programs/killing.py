@@ -1,6 +1,6 @@
 """Trains a job that is killed at random instants and resumed each time, until it ends; and once without that.
 
-    python killing.py JOB FOLDER --processes 2 --kills 8 --seed 0
+    python -m tests.programs.killing JOB FOLDER --processes 2 --kills 8 --seed 0
 
 Prints one JSON object: what the kills met, and whether the end is the same. Each training is a process of its own,
 or several, forked from this one, which has imported everything and trained nothing.
@@ -22,10 +22,10 @@ from typing import Any, NamedTuple
 import matplotlib.backends.backend_agg
 import matplotlib.figure  # noqa: F401
 import numpy as np
-from made_up import JOBS
 
 import mmsdk.training
 from mmsdk.checkpoint import Checkpoints, Position
+from tests.programs.made_up import JOBS
 
 Run = tuple[list[BaseProcess], "Marks"]
 
