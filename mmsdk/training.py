@@ -26,6 +26,7 @@ from mmsdk.containers import HeadOutput
 from mmsdk.curve import draw_curve
 from mmsdk.errors import ConfigError, DecodeError, TrainingError, listed
 from mmsdk.evaluation import computed, measure
+from mmsdk.folders import writing
 from mmsdk.job import Job, StagePlan, open_job
 from mmsdk.journal import Journal
 from mmsdk.pipeline import Pipeline, alone
@@ -104,7 +105,8 @@ def train(
     rate = position.samples / position.seconds if position.seconds else 0.0
     if accelerator.is_main_process:
         pipeline.save(run.pipeline, metrics)
-        draw_curve(run.entries(), run.folder / "curve.png")
+        with writing(run.folder / "curve.png"):
+            draw_curve(run.entries(), run.folder / "curve.png")
         run.finish(metrics, {"seconds": position.seconds, "samples_per_second": rate})
     accelerator.wait_for_everyone()  # whoever returns from here may open what was saved
     for tracker in accelerator.trackers:

@@ -17,8 +17,9 @@ import torch
 import mmsdk
 from mmsdk import training
 from mmsdk.checkpoint import Checkpoints, Position, restored
+from mmsdk.config import PipelineConfig
 from mmsdk.errors import CheckpointError
-from mmsdk.folders import MANIFEST, write_folder
+from mmsdk.folders import MANIFEST
 from mmsdk.job import Job
 from mmsdk.modalities import Modalities
 from mmsdk.pipeline import Pipeline
@@ -37,7 +38,7 @@ def config(**more: object) -> made_up.Config:
 @pytest.fixture(scope="module")
 def pipeline() -> Pipeline:
     rows = [as_row(sample, "") for sample in made_up.samples(20)]
-    checked = training.load_config(config())
+    checked = PipelineConfig.model_validate(config())
     return Pipeline(checked, Modalities(checked).fit(lambda: rows))
 
 
@@ -133,7 +134,9 @@ def test_whenever_a_save_dies_there_is_a_whole_checkpoint(
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"unknown": 1}'])
 def test_a_position_that_is_none(checkpoints: Checkpoints, content: str) -> None:
-    folder = write_folder(checkpoints.path(1), lambda aside: (aside / "position.json").write_text(content) and None)
+    folder = checkpoints.path(1)
+    folder.mkdir(parents=True)
+    (folder / "position.json").write_text(content)
     with pytest.raises(CheckpointError, match=r"position.json: damaged"):
         checkpoints.position(folder)
 

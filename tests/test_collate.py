@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmsdk.collate import Collated, Collator
 from mmsdk.config import PipelineConfig
+from mmsdk.containers import Batch, Encoding, Inputs
 from mmsdk.modalities import Modalities
 from mmsdk.samples import Row, as_row
 
@@ -46,6 +47,12 @@ def collator(modalities: Modalities, seed: int | None = None) -> Collator:
     return Collator(modalities.stream_ports, modalities.target_ports, seed=seed)
 
 
+def inputs(batch: Batch, stream: str) -> Inputs:
+    found = batch.streams[stream]
+    assert not isinstance(found, Encoding)
+    return found
+
+
 def equal(one: Collated, two: Collated) -> bool:
     """Whether two batches hold the same."""
 
@@ -61,8 +68,8 @@ def test_equal_texts_and_shared_objects_travel_once(modalities: Modalities) -> N
     batch = collator(modalities)(rows()).batch
     assert batch.rows["text"].tolist() == [0, 0, 1, -1, -1]
     assert batch.rows["numbers"].tolist() == [0, 1, 1, 2, -1]  # of lists, only one and the same object is equal
-    assert batch.streams["numbers"]["values"][:, 0].tolist() == [[1.0, 2.0], SHARED, [1.0, 2.0]]  # type: ignore[index]
-    assert len(batch.streams["text"]["ids"]) == 2  # type: ignore[arg-type]
+    assert inputs(batch, "numbers")["values"][:, 0].tolist() == [[1.0, 2.0], SHARED, [1.0, 2.0]]
+    assert len(inputs(batch, "text")["ids"]) == 2
 
 
 def test_values_of_several_columns_are_told_apart(modalities: Modalities) -> None:
@@ -93,7 +100,7 @@ def test_values_that_are_made_at_each_look_are_told_apart(modalities: Modalities
             batch = make([Row(f"{number}", Made(number)) for number in range(20)]).batch
             places = batch.rows["numbers"]
             assert places.tolist() == list(range(20))
-            found = batch.streams["numbers"]["values"][places, 0, 0]  # type: ignore[index]
+            found = inputs(batch, "numbers")["values"][places, 0, 0]
             assert found.round().tolist() == pytest.approx(range(20), abs=5.0)
 
 
@@ -116,7 +123,7 @@ def test_a_batch_without_any_value_has_a_blank_for_each(modalities: Modalities) 
     batch = collator(modalities)([None, None]).batch
     assert all(index.tolist() == [-1, -1] for index in [*batch.rows.values(), *batch.target_rows.values()])
     for name in ("text", "numbers", "first", "second"):
-        assert all(len(tensor) == 1 for tensor in batch.streams[name].values())  # type: ignore[union-attr]
+        assert all(len(tensor) == 1 for tensor in inputs(batch, name).values())
     assert batch.targets["label"]["ids"].shape == (1,)
 
 
@@ -145,13 +152,13 @@ def test_augmentation_follows_from_seed_epoch_and_value(modalities: Modalities) 
     assert not equal(first, collator(modalities)(rows(), 0))
     alone = make(rows()[:1], 0).batch
     for name, key in (("text", "ids"), ("numbers", "values")):
-        together = first.batch.streams[name][key][0]  # type: ignore[index]
-        assert torch.equal(alone.streams[name][key][0], together[: alone.streams[name][key].shape[1]])  # type: ignore[index]
+        together = inputs(first.batch, name)[key][0]
+        assert torch.equal(inputs(alone, name)[key][0], together[: inputs(alone, name)[key].shape[1]])
 
 
 def test_augmentation_leaves_what_is_remembered_as_it_is(modalities: Modalities) -> None:
     make, data = collator(modalities, seed=1), rows()
-    noisy = [make(data, epoch).batch.streams["numbers"]["values"][0, 0] for epoch in range(200)]  # type: ignore[index]
+    noisy = [inputs(make(data, epoch).batch, "numbers")["values"][0, 0] for epoch in range(200)]
     assert torch.stack(noisy).mean(dim=0).tolist() == pytest.approx([1.0, 2.0], abs=0.3)
     assert torch.stack(noisy).std(dim=0).tolist() == pytest.approx([1.0, 1.0], abs=0.2)
 

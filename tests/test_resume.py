@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from accelerate import Accelerator
 
 import mmsdk
 from mmsdk import training
+from mmsdk.checkpoint import Checkpoints
+from mmsdk.config import TrainingConfig
 from mmsdk.errors import CheckpointError, ConfigError
 from mmsdk.journal import Journal
 from tests.programs import killing, made_up
@@ -144,6 +148,25 @@ def test_accumulation_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert outcome(tmp_path / "stopped") == outcome(tmp_path / "whole")
 
 
+def test_the_scale_of_float16_gradients_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It grows every third step: from 2 to 32 in twelve."""
+    accelerator = training._accelerator
+
+    def scaling(given: TrainingConfig) -> Accelerator:
+        made = accelerator(given)
+        made.scaler = torch.amp.GradScaler("cpu", init_scale=2.0, growth_interval=3)
+        return made
+
+    monkeypatch.setattr(training, "_accelerator", scaling)
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        stop(patch, 8)
+        train(tmp_path, config(checkpoint={"every": 1}))
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+    assert checkpoints.position(checkpoints.path(7)).scaler["_growth_tracker"] == 1
+    train(tmp_path, config(), resume=True)
+    assert checkpoints.position(checkpoints.path(STEPS)).scaler["scale"] == 2.0 * 2**4
+
+
 # What is refused
 
 
@@ -268,6 +291,7 @@ def test_a_run_that_is_killed_six_times(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_runs_that_are_killed_fifty_times(tmp_path: Path) -> None:
     """At least half of the kills have to hit while a checkpoint is written."""
     found = [killed(tmp_path / f"{seed}", processes=1 + seed % 2, kills=9, seed=seed) for seed in range(1, 7)]

@@ -212,6 +212,15 @@ def training_rows(samples: made_up.Rows) -> Any:
     return [as_row(sample, "") for sample in samples]
 
 
+def test_the_loss_of_an_epoch_is_that_of_its_samples(tmp_path: Path) -> None:
+    """Not of its batches, of which the last one is smaller."""
+    train(tmp_path, config(epochs=2), made_up.samples(21, untold=0.0))
+    losses = [entry["losses"]["colour"] for entry in log(tmp_path, "step")]
+    for number, entry in enumerate(log(tmp_path, "epoch")):
+        one, two, three = losses[3 * number : 3 * number + 3]
+        assert entry["losses"]["colour"] == pytest.approx((8 * one + 8 * two + 5 * three) / 21)
+
+
 def test_without_a_valid_split_the_last_weights_stay(tmp_path: Path) -> None:
     trained = train(tmp_path, config(epochs=2), made_up.samples(21))
     assert trained.metrics == {}

@@ -14,10 +14,12 @@ import multiprocessing
 import os
 import socket
 import time
+from collections.abc import Sequence
 from hashlib import sha256
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import matplotlib.backends.backend_agg
 import matplotlib.figure  # noqa: F401
@@ -27,7 +29,7 @@ import mmsdk.training
 from mmsdk.checkpoint import Checkpoints, Position
 from tests.programs.made_up import JOBS
 
-Run = tuple[list[BaseProcess], "Marks"]
+Run = tuple[Sequence[BaseProcess], "Marks"]
 
 
 class Mark(NamedTuple):
@@ -61,7 +63,7 @@ class Marks:
             save(checkpoints, pipeline, optimizer, position)
             self.write("saved", position.total)
 
-        Checkpoints.save = marked  # type: ignore[method-assign]
+        patch.object(Checkpoints, "save", marked).start()
 
 
 def train(job: str, folder: Path, places: dict[str, Any], marks: Marks | None) -> None:
@@ -91,7 +93,7 @@ def start(job: str, folder: Path, count: int) -> Run:
     return processes, marks
 
 
-def ends_well(processes: list[BaseProcess]) -> bool:
+def ends_well(processes: Sequence[BaseProcess]) -> bool:
     """Wait for the end. A process that fails takes the others with it."""
     while any(process.is_alive() for process in processes):
         if any(process.exitcode for process in processes):
@@ -100,7 +102,7 @@ def ends_well(processes: list[BaseProcess]) -> bool:
     return not any(process.exitcode for process in processes)
 
 
-def kill(processes: list[BaseProcess]) -> None:
+def kill(processes: Sequence[BaseProcess]) -> None:
     for process in processes:
         process.kill()
     for process in processes:

@@ -93,11 +93,12 @@ def halves() -> tuple[Config, dict[str, Rows]]:
 
 
 def in_parts() -> tuple[Config, dict[str, Rows]]:
-    """Batches in two parts, the last one of three samples; then most parts are frozen."""
+    """Batches in two parts, the last one of five samples, and tokens that no head reads; then most parts are frozen."""
     config = pipeline(accumulation=2, epochs=2)
-    config["heads"] = {"colour": COLOUR}
+    config["heads"] = {"colour": {**COLOUR, "reads": ["fused.numbers"]}}
+    config["fusion"] = {"type": "cross_attention", "width": 8, "heads": 2, "layers": 1, "dropout": 0}
     config["stages"] = [{"name": "all"}, {"name": "head", "freeze": ["streams", "fusion"]}]
-    return config, {"train": samples(35, untold=0.0), "valid": samples(10, seed=1, untold=0.0)}
+    return config, {"train": samples(37, untold=0.0), "valid": samples(10, seed=1, untold=0.0)}
 
 
 def enduring() -> tuple[Config, dict[str, Rows]]:
