@@ -36,7 +36,8 @@ ONLY = {
     "mmsdk.containers": "torch",
     "mmsdk.interfaces": "torch numpy mmsdk.containers mmsdk.formats",
     "mmsdk.builtin.plugin": "mmsdk.builtin.declarations mmsdk.components mmsdk.hookspecs",
-    "mmsdk.builtin.declarations.*": "pydantic pydantic_core mmsdk.builtin.declarations mmsdk.components mmsdk.errors mmsdk.fields mmsdk.formats",
+    "mmsdk.builtin.declarations.*": "pydantic pydantic_core mmsdk.builtin.declarations mmsdk.components "
+    "mmsdk.errors mmsdk.fields mmsdk.formats",
     "mmsdk.cli.*": "typer mmsdk.cli mmsdk.errors mmsdk.metadata",  # the rest is imported when a command runs
 }
 # What a module never imports, not even inside a function. `!` exempts modules.
