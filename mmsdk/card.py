@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmsdk.config import PipelineConfig
     from mmsdk.pipeline import Pipeline
 
 
@@ -13,7 +14,7 @@ def model_card(pipeline: Pipeline, head: Mapping[str, Any]) -> str:
     """Markdown. `head` is the content of pipeline.json."""
     config = pipeline.config
     streams = [
-        f"| {name} | {config.column_of(name)} | {stream.modality.type_name()} | {stream.encoder.type_name()} |"
+        f"| {name} | {_columns(config, name)} | {stream.modality.type_name()} | {stream.encoder.type_name()} |"
         for name in config.streams
         if (stream := config.streams[config.owner_of(name)]).modality and stream.encoder
     ]
@@ -36,6 +37,11 @@ def model_card(pipeline: Pipeline, head: Mapping[str, Any]) -> str:
         "\n".join([f"- mmsdk {head['mmsdk']}", *plugins]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _columns(config: PipelineConfig, stream: str) -> str:
+    column = config.column_of(stream)
+    return column if isinstance(column, str) else ", ".join(column)
 
 
 def _example(pipeline: Pipeline) -> str:

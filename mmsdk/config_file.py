@@ -29,7 +29,7 @@ def load_config(
         return source
     try:
         tree, folder, name = _tree(source)
-        typed = [_override(tree, override) for override in overrides]
+        typed = [_override(tree, each) for each in ([overrides] if isinstance(overrides, str) else overrides)]
         return PipelineConfig.model_validate(tree, context={"folder": folder})
     except ValidationError as error:
         raise ConfigError("\n".join(explained(error, tree, name, typed))) from None

@@ -77,6 +77,9 @@ def evaluate(
             raise DataError(f"Split '{split}' has no rows")
         rows = [each if isinstance(each, Row) else as_row(each, f"{split}[{n}]") for n, each in enumerate(samples)]
         figures = computed(measure(pipeline, rows, heads or list(pipeline.config.heads), skipped=skipped))
+        if not figures:
+            columns = [str(port.column) for port in pipeline.modalities.target_ports]
+            raise DataError(f"Split '{split}' has nothing to measure by: no row has a value in {listed(columns)}")
         found |= {f"{split}/{name}": figure for name, figure in figures.items()}
     return found
 

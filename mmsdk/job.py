@@ -85,10 +85,10 @@ def plan_stages(config: PipelineConfig, data: InMemory | None, modalities: Modal
         plan.train = [row for row in rows if any(port.raw(row) is not None for port in modalities.stream_ports)]
         plan.absent = len(rows) - len(plan.train)
         if not plan.train:
-            where = f"stage '{stage.name}'" if config.stages else "training"
+            where = f" in stage '{stage.name}'" if config.stages else ""
             found = f"'{plan.train_split}' has only rows without any stream" if rows else f"there are {listed(splits)}"
             raise DataError(
-                f"There is nothing to train on for {where}: no usable rows in split '{plan.train_split}' ({found})"
+                f"There is nothing to train on{where}: no usable rows in split '{plan.train_split}' ({found})"
             )
         plans.append(plan)
     return plans
@@ -155,6 +155,24 @@ def _loaded(
     return iter(torch.utils.data.DataLoader(batches_, batch_size=None, num_workers=workers))
 
 
+def require_targets(stages: Sequence[StagePlan], modalities: Modalities) -> None:
+    """Read the targets of all splits that are not trained on, so that a new label is told before the training.
+
+    Raises:
+        DecodeError: names the sample and the target.
+    """
+    for plan in stages:
+        ports = [
+            port for port in modalities.target_ports if port.name in plan.weights and not port.modality.reads_files
+        ]
+        for split, rows in plan.splits.items():
+            for row in rows if split != plan.train_split else ():
+                for port in ports:
+                    value = port.raw(row)
+                    if value is not None:
+                        port.prepare(row, value)
+
+
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
@@ -199,6 +217,8 @@ def open_job(
         run.begin(config, {"data": fingerprint, "processes": processes, "threads": threads})
         rows = {id(row): row for plan in stages for row in plan.train}  # stages may share data
         modalities.fit(rows.values)
+        if config.training.on_error == "raise":
+            require_targets(stages, modalities)
         write_folder(run.modalities, lambda aside: save_tree(modalities.state(), aside / "modalities"))
     wait()
     if rank != 0 and not started:

@@ -19,9 +19,13 @@ class Port(NamedTuple):
     column: str | Sequence[str]
     modality: Modality
 
-    def raw(self, row: Row) -> Any:
-        """The raw value in a row, with a path resolved; None where it is missing."""
-        value = row.value(self.column)
+    @property
+    def columns(self) -> Sequence[str]:
+        return [self.column] if isinstance(self.column, str) else self.column
+
+    def raw(self, row: Row, column: str | None = None) -> Any:
+        """The raw value in a row (or of one of its columns), with a path resolved; None where it is missing."""
+        value = row.value(column or self.column)
         if value is None and self.modality.takes_empty and row.values.get(str(self.column)) == []:
             return []
         if isinstance(value, str) and self.modality.reads_files:
@@ -92,7 +96,7 @@ def _fit(modality: Modality, values: _Values) -> None:
 
 
 class _Values:
-    """The raw values of some ports, one after the other; remembers which ports had any, and where it stands."""
+    """The raw values of some ports, one after the other; remembers which columns had any, and where it stands."""
 
     def __init__(self, rows: Iterable[Row], ports: Sequence[Port]) -> None:
         self.rows, self.ports = iter(rows), ports
@@ -107,25 +111,25 @@ class _Values:
             for port in self.ports:
                 value = port.raw(row)
                 if value is not None:
-                    self.seen.add(port.name)
+                    self.seen |= {name for name in port.columns if port.raw(row, name) is not None}
                     yield value
 
     def require_all(self) -> None:
-        """Look on until each port had a value.
+        """Look on until each column had a value.
 
         Raises:
-            DataError: a port never has one, as with a misspelt column.
+            DataError: a column never has one, as when its name is misspelt.
         """
-        names = {port.name for port in self.ports}
+        wanted = {name: port.name for port in self.ports for name in port.columns}
         for _ in self:
-            if self.seen == names:
+            if wanted.keys() <= self.seen:
                 return
-        for port in self.ports:
-            if port.name not in self.seen:
-                hint = did_you_mean(str(port.column), list(self.columns)) or f" Columns: {listed(self.columns)}."
+        for column, reader in wanted.items():
+            if column not in self.seen:
+                others = [name for name in self.columns if name != column]
                 raise DataError(
-                    f"No training row has a value in column '{port.column}', which '{port.name}' reads: "
-                    f"check the column's name, and the split that is trained on.{hint}"
+                    f"No training row has a value in column '{column}', which '{reader}' reads: check the column's "
+                    f"name, and the split that is trained on.{did_you_mean(column, others)} Columns: {listed(others)}."
                 )
 
 

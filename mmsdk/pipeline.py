@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mmsdk.components import HeadConfig
+from mmsdk.components import ComponentConfig, HeadConfig
 from mmsdk.config import PipelineConfig
 from mmsdk.containers import Batch, HeadOutput, Inputs, Step, spread
 from mmsdk.decision import DecisionHead
-from mmsdk.errors import ConfigError
+from mmsdk.errors import ConfigError, MmsdkError, PluginError
 from mmsdk.formats import Format, Source
 from mmsdk.interfaces import DecisionFusion, Encoder, FeatureFusion, Modality, ScoringHead, TaskHead
 from mmsdk.modalities import Modalities
 from mmsdk.modules import Parts
+from mmsdk.plugins import registry
 from mmsdk.prediction import Result, predict
 from mmsdk.reading import Reading
 from mmsdk.samples import Sample
@@ -47,7 +49,7 @@ class Pipeline(nn.Module):
         super().__init__()
         self.config, self.modalities = config, modalities
         own = {
-            name: stream.encoder.build(modalities.streams[name].format)
+            name: built(stream.encoder, modalities.streams[name].format)
             for name, stream in config.streams.items()
             if stream.encoder is not None
         }
@@ -99,6 +101,8 @@ class Pipeline(nn.Module):
         """
         if isinstance(samples, Mapping):
             samples = [samples]
+        if isinstance(heads, str):
+            heads = [heads]
         return list(predict(self, samples, heads=heads, batch_size=batch_size))
 
     def save(self, folder: str | Path, metrics: Mapping[str, float] | None = None) -> Path:
@@ -136,15 +140,33 @@ class Pipeline(nn.Module):
         reads = {read: self._read_source(read, sources) for read in config.reads}
         target = self.modalities.targets[name].format if name in self.modalities.targets else None
         if config.decision is None:
-            return config.build(reads, target)
+            head: TaskHead = built(config, reads, target)
+            return head
         heads: dict[str, ScoringHead] = {}
         for read, source in reads.items():
-            head = config.build({read: source}, target)
+            head = built(config, {read: source}, target)
             assert isinstance(head, ScoringHead)
             heads[read] = head
-        rule = config.decision.build({read: Source(0, 0, Format(head.space)) for read, head in heads.items()})
+        rule = built(config.decision, {read: Source(0, 0, Format(head.space)) for read, head in heads.items()})
         assert isinstance(rule, DecisionFusion)
         return DecisionHead(heads, rule, config.decision.loss)
+
+
+def built(config: ComponentConfig, *arguments: Any) -> Any:
+    """The implementation of a declared component.
+
+    Raises:
+        PluginError: its `build` failed; names the plugin, and keeps the cause.
+    """
+    try:
+        return config.build(*arguments)  # type: ignore[attr-defined]  # each kind takes arguments of its own
+    except MmsdkError:
+        raise
+    except Exception as error:
+        owner = registry().owner(config.type_name())
+        source = f" of {owner.distribution} {owner.version}" if owner is not None else ""
+        message = f"{config.kind} '{config.type_name()}'{source} cannot be built: {type(error).__name__}: {error}"
+        raise PluginError(message) from error
 
 
 def _build_fusion(config: PipelineConfig, sources: Mapping[str, Source]) -> FeatureFusion | None:
@@ -154,7 +176,7 @@ def _build_fusion(config: PipelineConfig, sources: Mapping[str, Source]) -> Feat
     count = config.fusion.parameters(sources)
     if count is not None and count > config.max_fusion_parameters:
         raise ConfigError(over_limit(config, count))
-    fusion = config.fusion.build(sources)
+    fusion = built(config.fusion, sources)
     assert isinstance(fusion, FeatureFusion)
     return fusion
 

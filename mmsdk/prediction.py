@@ -106,7 +106,7 @@ def _predict_chunk(
 
 
 def _nothing(pipeline: Pipeline, row: Row | None) -> str:
-    columns = [str(pipeline.config.column_of(name)) for name in pipeline.config.streams]
+    columns = [name for port in pipeline.modalities.stream_ports for name in port.columns]
     given = list(row.values) if row is not None else []
     return (
         f"every stream is absent: give a value for at least one of {listed(columns)}; found {listed(given, 'nothing')}"

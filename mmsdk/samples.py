@@ -64,8 +64,10 @@ def read_rows(path: Path, id_column: str = "id") -> Iterator[Row]:
                 yield as_row(values, f"{path.name}:{number}", id_column, folder)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 at byte {error.start}: save the file as UTF-8") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def as_row(values: Any, place: str, id_column: str = "id", folder: Path | None = None) -> Row:
@@ -96,6 +98,8 @@ def _csv(file: Iterable[str], path: Path) -> Iterator[tuple[int, Any]]:
     try:
         header = list(reader.fieldnames or [])
         twice = [name for place, name in enumerate(header) if name in header[:place]]
+        if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
+            raise DataError(f"{path}:1: one column '{header[0][:40]}': separate columns by commas")
         if twice:
             raise DataError(f"{path}:1: there are two columns '{twice[0]}': rename one of them")
         end = reader.line_num
@@ -130,6 +134,8 @@ def load_splits(data: DataConfig) -> dict[str, list[Row]]:
 def splits_in_memory(data: InMemory, config: DataConfig | None) -> dict[str, list[Row]]:
     """The same for Python data: a list (divided by its column "split", where it has one), or a list per split."""
     id_column = config.id_column if config is not None else "id"
+    if isinstance(data, str | Path):
+        raise DataError(f"data=... takes rows from Python; a file belongs in the config: data: {{path: {data}}}")
     if isinstance(data, Mapping):
         return {
             name: [as_row(values, f"{name}[{index}]", id_column) for index, values in enumerate(rows)]

@@ -43,6 +43,18 @@ class Selection:
         position.waited = 0 if better else position.waited + 1
         return self.patience is not None and position.waited >= self.patience
 
+    def verdict(self, position: Position, plan: StagePlan, steps: int) -> str:
+        """What a stage ends with, in words."""
+        last = position.step // plan.steps_per_epoch
+        early = f"stopped early, {self.metric} has not improved for {position.waited} epochs; " * (
+            position.step < steps
+        )
+        best = self.wants(position)
+        if best is None:
+            return f"{early}ends with the weights of epoch {last}"
+        epoch = last - (position.total - best) // plan.steps_per_epoch
+        return f"{early}goes back to the weights of epoch {epoch}, {self.metric} {position.best:.4f}"
+
     def wants(self, position: Position) -> int | None:
         """The `total` of the checkpoint whose weights the stage should end with; None for those that are there."""
         best = position.best_total

@@ -128,6 +128,8 @@ def _train_stage(job: Job, plan: StagePlan, selection: Selection, accelerator: A
     # On a processor, torch.manual_seed would spend 0.2 ms on devices that are never used.
     reseed = torch.default_generator.manual_seed if accelerator.device.type == "cpu" else torch.manual_seed
     progress.stage(plan.config.name, plan.absent, position.step, steps)
+    if position.total:
+        progress.say(f"{plan.config.name}: from step {position.step} of {steps}")
     journal = Journal(job, accelerator, plan)
 
     for step, parts in job.batches(plan, position.step):
@@ -163,6 +165,7 @@ def _train_stage(job: Job, plan: StagePlan, selection: Selection, accelerator: A
         if ends_epoch or (every is not None and position.total % every == 0):
             state = None if ends_stage else optimizer.state_dict()
             if ends_stage:
+                progress.say(f"{plan.config.name}: {selection.verdict(position, plan, steps)}")
                 _end_stage(job, selection)
                 accelerator.wait_for_everyone()  # saving removes the weights that all of them have just gone back to
             _save(job, state, accelerator)
@@ -190,10 +193,8 @@ def total(
             raise TrainingError(f"Head '{name}' gives no loss to train with")
         losses.append(output.loss)
         counts.append(output.count.to(output.loss.dtype))
-    stacked, scale = (
-        torch.stack(losses),
-        torch.tensor([weights[name] for name in outputs], device=losses[0].device),
-    )
+    stacked = torch.stack(losses)
+    scale = torch.tensor([weights[name] for name in outputs], device=stacked.device)
     sums = reduce(torch.stack([stacked.detach(), torch.stack(counts)]), "sum")
     return (scale * stacked / sums[1].clamp(min=1)).sum() * processes, sums
 

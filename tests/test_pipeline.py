@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -178,3 +178,37 @@ def test_no_label_at_all_is_a_target_and_a_missing_one_is_none() -> None:
     made = batch(pipeline, rows)
     assert (made.target_rows["tags"] >= 0).tolist() == [True, True, True, False]
     assert made.targets["tags"]["values"][made.target_rows["tags"][2]].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ("wordd", "column 'wordd', which 'word' reads: .* Did you mean 'word'"),
+        (["word", "lenght"], "column 'lenght', which 'word' reads"),
+    ],
+)
+def test_a_column_that_no_training_row_has_is_told(column: Any, message: str) -> None:
+    streams = STREAMS
+    if isinstance(column, list):
+        table = {"modality": {"type": "tabular", "categories": column}, "encoder": {"type": "mlp", "width": 8}}
+        streams = STREAMS | {"word": table}
+    else:
+        streams = STREAMS | {"word": STREAMS["word"] | {"column": column}}
+    settings = config(streams=streams)
+    rows = [as_row(values, str(number)) for number, values in enumerate(ROWS)]
+    with pytest.raises(mmsdk.DataError, match=message):
+        Modalities(settings).fit(lambda: rows)
+
+
+def test_a_component_that_cannot_be_built_names_itself(fresh_registry: Any) -> None:
+    class BrokenConfig(mmsdk.FusionConfig):
+        """Fails when it is built."""
+
+        type: Literal["broken"] = "broken"
+
+        def build(self, sources: Any) -> Any:
+            raise ImportError("cannot import name 'Max'")
+
+    mmsdk.register(BrokenConfig)
+    with pytest.raises(mmsdk.PluginError, match=r"fusion 'broken' cannot be built: ImportError: cannot import name"):
+        build(config(fusion={"type": "broken"}))

@@ -76,7 +76,7 @@ def test_a_relative_path_has_an_absolute_folder(tmp_path: Path, monkeypatch: pyt
         ("a.jsonl", '{"x": 1}\n{"x": }\n', "a.jsonl:2: not JSON: Expecting value at column 7"),
         ("a.jsonl", "\n[1, 2]\n", 'a.jsonl:2: expected an object such as {"text": "..."}, found [1, 2]'),
         ("a.jsonl", "[" * 100_000, "a.jsonl:1: not JSON: "),
-        ("a.jsonl", b"\xff\xfe", "cannot be read"),
+        ("a.jsonl", b"\xff\xfe", "a.jsonl: not UTF-8 at byte 0: save the file as UTF-8"),
         ("a.csv", "x,y\n1,2\n3\n", "a.csv:3: 1 cells, but the header has 2 columns"),
         ("a.csv", "x,y\n1,2,3,4\n", "a.csv:2: 4 cells, but the header has 2 columns"),
         ("a.csv", 'x,y\n1,"2"3\n', "a.csv:2: not CSV: "),

@@ -61,6 +61,8 @@ def command(
             json,
             f"{count} results in {output}, {errors} errors",
         )
+    if not count:
+        raise DataError(f"{input}: there are no samples in this file")
     if errors:
         raise typer.Exit(1)
 
@@ -73,12 +75,13 @@ def _sample(pipeline: Any, values: list[str]) -> dict[str, Any]:
 
     known: dict[str, Any] = {}
     for port in pipeline.modalities.stream_ports:
-        for column in [port.column] if isinstance(port.column, str) else port.column:
-            known[column] = port.modality
+        known |= dict.fromkeys(port.columns, port.modality)
     sample: dict[str, Any] = {}
     for text in values:
         column, equals, value = text.partition("=")
-        if not equals or column not in known:
+        if not equals and column in known:
+            raise ConfigError(f"'{text}': say which value: {column}=VALUE")
+        if column not in known or not equals:
             hint = did_you_mean(column, list(known)) or f" Columns: {listed(known)}."
             raise ConfigError(f"'{text}': expected COLUMN=VALUE with a column that the pipeline reads.{hint}")
         sample[column] = value

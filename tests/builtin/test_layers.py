@@ -33,7 +33,7 @@ def finite_gradients(*tensors: Tensor) -> bool:
 def test_attention_is_softmax_of_scaled_products() -> None:
     attention, queries, context = Attention(6, heads=2), torch.randn(3, 4, 6), torch.randn(3, 3, 6)
     query = attention.query(queries).view(3, 4, 2, 3)
-    key, value = (part.view(3, 3, 2, 3) for part in attention.key_value(context).chunk(2, dim=-1))
+    key, value = (part(context).view(3, 3, 2, 3) for part in (attention.key, attention.value))
     scores = torch.einsum("bqhd,bkhd->bhqk", query, key) / math.sqrt(3)
     weights = scores.masked_fill(~MASK[:, None, None], -1e9).softmax(dim=-1)
     expected = attention.out(torch.einsum("bhqk,bkhd->bqhd", weights, value).flatten(2))

@@ -26,7 +26,8 @@ def _linear(inputs: int, outputs: int) -> int:
 
 def _block(width: int, norms: int) -> int:
     """Parameters of an attention block: norms, four projections, and two layers over four times the width."""
-    attention, feedforward = 4 * _linear(width, width), _linear(width, 4 * width) + _linear(4 * width, width)
+    attention = 4 * _linear(width, width) - width  # the keys have no bias
+    feedforward = _linear(width, 4 * width) + _linear(4 * width, width)
     return norms * 2 * width + attention + feedforward
 
 

@@ -24,7 +24,8 @@ class Attention(nn.Module):
             raise ConfigError(f"{heads} heads cannot share a width of {width} evenly: make it a multiple of {heads}")
         self.heads, self.dropout = heads, dropout
         self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(width, 2 * width)
+        self.key = nn.Linear(width, width, bias=False)  # a bias would add the same to all scores of a query: nothing
+        self.value = nn.Linear(width, width)
         self.out = nn.Linear(width, width)
 
     def forward(self, queries: Tensor, context: Tensor, mask: Tensor) -> Tensor:
@@ -33,7 +34,7 @@ class Attention(nn.Module):
         Where a row's mask has no True there is nothing to look up: the result is zeros.
         """
         query = self._split(self.query(queries))  # [batch, heads, q, d]
-        key, value = (self._split(part) for part in self.key_value(context).chunk(2, dim=-1))
+        key, value = self._split(self.key(context)), self._split(self.value(context))  # [batch, heads, k, d]
         present = mask.any(dim=-1, keepdim=True)  # [batch, 1]
         # Not every kernel survives the softmax of an empty set, so such a row attends to its padding;
         # what it finds there is cleared below.
