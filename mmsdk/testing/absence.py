@@ -15,7 +15,7 @@ from mmsdk.formats import Source
 from mmsdk.testing.made import encodings
 from mmsdk.testing.network import NetworkContract
 from mmsdk.testing.transfer import carried
-from mmsdk.testing.trees import changed, difference
+from mmsdk.testing.trees import changed, difference, shown
 
 
 class AbsenceContract(NetworkContract):
@@ -92,7 +92,7 @@ class AbsenceContract(NetworkContract):
             given = encodings(self.sources, [[name != absent for name in names]] * 3)
             rest = {name: each for name, each in given.items() if name != absent}
             found = difference(
-                _without(self.run(fusion, given), absent, names), _whole(self.run(smaller, rest)), self.tolerance
+                _without(self.run(fusion, given), absent, names), shown(self.run(smaller, rest)), self.tolerance
             )
             assert not found, (
                 f"with '{absent}' absent instead of left out, {found}: leave it out of sums, counts and softmaxes, or "
@@ -107,19 +107,9 @@ def _filled(encoding: Encoding, value: float) -> Encoding:
     return Encoding(tokens, encoding.mask, encoding.pooled.masked_fill(absent[:, None], value))
 
 
-def _whole(results: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Results without what depends on the amount of padding."""
-    masks = {name: part for name, part in results.items() if name.endswith("mask")}
-    shown = {name: part for name, part in results.items() if name not in masks}
-    for name, mask in masks.items():
-        tokens = name.removesuffix("mask") + "tokens"
-        shown[tokens] = results[tokens][mask]
-    return shown
-
-
 def _without(results: Mapping[str, Tensor], absent: str, names: list[str]) -> dict[str, Tensor]:
     """Results without those of one stream."""
     kept = {name: part for name, part in results.items() if not name.startswith(f"streams.{absent}.")}
     if "weights" in kept:
         kept["weights"] = kept["weights"][:, [place for place, name in enumerate(names) if name != absent]]
-    return _whole(kept)
+    return shown(kept)

@@ -89,7 +89,7 @@ class DecisionContract(NetworkContract):
             }
             clean = changed(scores, lambda part: part.clone().requires_grad_())
             results = [self.run(rule, (part, present)) for part in (dirty, clean)]
-            wrong = difference(*results)
+            wrong = difference(results[0], results[1])
             assert not wrong, f"{space}: with NaN in absent slots, {wrong}: masked_fill scores before they are used"
             for result in results:
                 self.objective(result).backward()  # type: ignore[no-untyped-call]

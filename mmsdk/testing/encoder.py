@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -13,7 +13,7 @@ from mmsdk.components import EncoderConfig, ModalityConfig
 from mmsdk.containers import Encoding, Inputs
 from mmsdk.interfaces import Encoder, Modality
 from mmsdk.testing.network import NetworkContract
-from mmsdk.testing.trees import changed, difference, not_finite, rows
+from mmsdk.testing.trees import changed, difference, not_finite, rows, shown
 
 
 class EncoderContract(NetworkContract):
@@ -75,7 +75,8 @@ class EncoderContract(NetworkContract):
 
     def test_the_widths_are_declared(self) -> None:
         """`config.widths()`, known before anything is built, is what is built."""
-        declared, encoder = self.config.widths(), self.build()
+        encoder: Any = self.build()
+        declared = self.config.widths()
         if declared is None:
             pytest.skip("widths() gives None")
         built = (encoder.width, encoder.pooled_width)
@@ -91,10 +92,10 @@ class EncoderContract(NetworkContract):
             encoding = Encoding(**self.run(encoder, absent))
             gone = ~part.any(dim=1)
             assert not encoding.mask[gone].any(), f"{name} absent: a mask has a True: give the mask of the inputs on"
-            held = [key for key in ("tokens", "pooled") if getattr(encoding, key)[gone].count_nonzero()]
-            assert not held, f"{name} absent: {held} are not zeros: masked_fill them"
             wrong = not_finite(encoding) + not_finite(self.gradients(encoder, absent))
             assert not wrong, f"{name} absent: not finite: {wrong} - let an empty row attend to its padding"
+            held = [key for key in ("tokens", "pooled") if getattr(encoding, key)[gone].count_nonzero()]
+            assert not held, f"{name} absent: {held} are not zeros: masked_fill them"
 
     def test_padding_changes_nothing(self) -> None:
         """More padding, whatever stands in it, gives the same."""
@@ -107,17 +108,17 @@ class EncoderContract(NetworkContract):
             rubbish = part[:, :1].expand(-1, 3, *part.shape[2:])
             return torch.cat([part, torch.zeros_like(rubbish) if part.dtype is torch.bool else rubbish], dim=1)
 
-        expected, found = encoder(given), encoder(changed(given, longer))
-        wrong = difference(_seen(found), _seen(expected), self.tolerance)
+        found, expected = (shown(self.run(encoder, each)) for each in (changed(given, longer), given))
+        wrong = difference(found, expected, self.tolerance)
         assert not wrong, f"with more padding, {wrong}: use the mask in every mean, softmax and recurrence"
 
     def test_a_batch_of_one(self) -> None:
         """A value alone, without the padding that others bring, gives what it gives among them."""
         modality, encoder = self.fitted(), self.build()
-        whole = encoder(self.given())
+        whole = self.run(encoder, self.given())
         for row, value in enumerate(self.values):
-            alone = encoder(modality.collate([modality.prepare(value)]))
-            wrong = difference(_seen(alone), _seen(rows(whole, row, row + 1)), self.tolerance)
+            alone = self.run(encoder, modality.collate([modality.prepare(value)]))
+            wrong = difference(shown(alone), shown(rows(whole, row, row + 1)), self.tolerance)
             assert not wrong, f"value {row} alone: {wrong}: rows and padding must not matter to one another"
 
     def test_a_blank_stays_finite(self) -> None:
@@ -130,7 +131,7 @@ class EncoderContract(NetworkContract):
     def test_values_of_different_lengths_are_given(self) -> None:
         """Without them the promises about padding would say nothing."""
         lengths = self.masked()["mask"].sum(dim=1)
-        assert lengths.unique().numel() > 1, "give `values` of different lengths"
+        assert lengths.min() < lengths.max(), "give `values` of different lengths"
 
     def test_blocks_are_parts(self) -> None:
         """`blocks`, in order of depth, are modules of the encoder; no parameter stands in two of them."""
@@ -139,8 +140,3 @@ class EncoderContract(NetworkContract):
         assert all(id(block) in modules for block in encoder.blocks), "a block is no module of the encoder"
         held = [id(parameter) for block in encoder.blocks for parameter in block.parameters()]
         assert len(set(held)) == len(held), "a parameter stands in two blocks: they must not overlap"
-
-
-def _seen(encoding: Encoding) -> Mapping[str, Tensor]:
-    """What does not depend on the amount of padding: pooled vectors, and the tokens that the mask shows."""
-    return {"pooled": encoding.pooled, "tokens": encoding.tokens[encoding.mask]}

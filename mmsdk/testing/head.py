@@ -17,6 +17,7 @@ from mmsdk.interfaces import Metric, Modality, Prediction, ScoringHead, TaskHead
 from mmsdk.processes import gather
 from mmsdk.testing.made import encodings
 from mmsdk.testing.network import NetworkContract
+from mmsdk.testing.processes import gradients_of_two
 from mmsdk.testing.trees import difference, not_finite, rows
 
 PRESENT = [True, True, False, True, True, True, True, False]
@@ -153,6 +154,19 @@ class HeadContract(NetworkContract):
             total = torch.stack([single["loss"] for single in singles]).sum()
             wrong = difference(total, output["loss"], 10 * self.tolerance)
             assert not wrong, f"the rows' losses add up to {total:.4g}, the batch's is {output['loss']:.4g}: give a sum"
+
+    def test_halves_add_up_to_the_whole(self) -> None:
+        """Where rows do not depend on one another, gradients add up like losses."""
+        if self.compares_rows:
+            pytest.skip("compares_rows = True: test_two_processes tells")
+        super().test_halves_add_up_to_the_whole()
+
+    def test_two_processes(self) -> None:
+        """Two processes with half of a batch each, which exchange rows by `step.gather`, have the gradients of one."""
+        module, (whole, *halves) = self.build(), self.halves()
+        found = gradients_of_two(self, module.state_dict(), halves)
+        far = difference(found, self.gradients(module, whole), 10 * self.tolerance)
+        assert not far, f"in two processes the gradient of {far}: give sums over rows, and gather what rows share"
 
     def test_the_loss_falls(self) -> None:
         """Some steps on one batch lower its loss by a twentieth at least."""

@@ -130,10 +130,10 @@ class ModalityContract(Contract):
             item = modality.prepare(value)
             before = modality.collate([deepcopy(item)])
             one, other = (modality.collate([modality.augment(item, np.random.default_rng(3))]) for _ in range(2))
-            wrong = difference(one, other)
-            assert not wrong, f"with the same generator, {wrong}: draw every random number from `rng`"
             wrong = difference(modality.collate([item]), before)
             assert not wrong, f"augment changes the item: {wrong}: make a new one"
+            wrong = difference(one, other)
+            assert not wrong, f"with the same generator, {wrong}: draw every random number from `rng`"
 
     def test_bad_values_are_refused(self) -> None:
         """What cannot be read is a DecodeError that says what would be right."""

@@ -53,9 +53,9 @@ class NetworkContract(Contract):
         return config.build(*self.arguments()).eval()  # type: ignore[no-any-return]
 
     def run(self, module: nn.Module, given: Any) -> dict[str, Tensor]:
-        """`call`, with the same randomness each time."""
+        """`call`, with the same randomness each time, and on a copy of the inputs: each mistake shows in one place."""
         torch.manual_seed(0)
-        return self.call(module, given)
+        return self.call(module, changed(given, torch.clone))
 
     def gradients(self, module: nn.Module, given: Any, first_row: int = 0) -> dict[str, Tensor | None]:
         """The gradient of `objective` by the module's parameters."""
@@ -107,7 +107,7 @@ class NetworkContract(Contract):
         given = self.given()
         before = changed(given, torch.clone)
         for module in (self.build(), self.build().train()):
-            self.run(module, given)
+            self.call(module, given)
             found = difference(given, before)
             assert not found, f"an input was changed: {found}: do not write into inputs"
 
@@ -123,23 +123,27 @@ class NetworkContract(Contract):
         far = difference(rough, exact, self.rough)
         assert not far, f"in bfloat16 {far}: compute what is delicate in float32"
 
-    def test_two_processes(self) -> None:
-        """Two processes, each with half of a batch, have together the gradients of one: nothing waits or is lost."""
-        from mmsdk.testing.processes import gradients_of_two
+    def test_halves_add_up_to_the_whole(self) -> None:
+        """Several processes have a share of each batch: their gradients add up, and none lacks a parameter's.
 
+        A process that has no gradient of a parameter keeps the others waiting, so each parameter takes part in every
+        batch, whatever is present.
+        """
+        module, (whole, first, second) = self.build(), self.halves()
+        expected, parts = self.gradients(module, whole), []
+        for half, start in ((first, 0), (second, _size(first))):
+            parts.append(self.gradients(module, half, start))
+            missing = [name for name, gradient in parts[-1].items() if gradient is None]
+            assert not missing, f"half of the batch has no gradient: {missing} - use it whatever is present"
+        total = {name: part + parts[1][name] for name, part in parts[0].items()}  # type: ignore[operator]
+        far = difference(total, expected, 10 * self.tolerance)
+        assert not far, f"the gradients of two halves do not add up: {far}: rows must not depend on one another"
+
+    def halves(self) -> tuple[Any, Any, Any]:
+        """The inputs, and their two halves."""
         given = self.given()
-        size = len(next(tensor for _, tensor in tensors(given)))
-        halves = [rows(given, 0, size // 2), rows(given, size // 2, size // 2 * 2)]
-        module = self.build()
-        whole = self.gradients(module, rows(given, 0, size // 2 * 2))
-        if not whole:
-            pytest.skip("it has no parameters to train")
-        for rank, half in enumerate(halves):
-            missing = [name for name, gradient in self.gradients(module, half).items() if gradient is None]
-            assert not missing, f"process {rank} has no gradient of {missing}: use them whatever is present"
-        found = gradients_of_two(self, module.state_dict(), halves)
-        far = difference(found, whole, 10 * self.tolerance)
-        assert not far, f"in two processes the gradient of {far}: give sums over rows, and gather what rows share"
+        half = _size(given) // 2
+        return rows(given, 0, 2 * half), rows(given, 0, half), rows(given, half, 2 * half)
 
     def test_export(self) -> None:
         """`torch.export` takes it, and what comes out gives the same. Only where `exports = True`."""
@@ -159,6 +163,10 @@ class NetworkContract(Contract):
         exported = torch.export.export(Called(), (given,)).module()
         found = difference(exported(given), self.run(module, given), self.tolerance)
         assert not found, f"once exported, {found}: do not branch on the values of tensors"
+
+
+def _size(given: Any) -> int:
+    return len(next(tensor for _, tensor in tensors(given)))
 
 
 def weighted(outputs: Mapping[str, Tensor], first_row: int = 0) -> Tensor:

@@ -32,7 +32,7 @@ def changed(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(tree, Mapping):
         return {key: changed(part, change) for key, part in tree.items()}
     if isinstance(tree, tuple):
-        parts = [changed(part, change) for part in tree]
+        parts: list[Any] = [changed(part, change) for part in tree]
         return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
     return tree
 
@@ -58,6 +58,16 @@ def difference(found: Any, expected: Any, tolerance: float = 0.0) -> str | None:
         if not torch.allclose(one, other, rtol=tolerance, atol=tolerance, equal_nan=True):
             return f"{name} differs by up to {(one - other).abs().max().item():.3g}"
     return None
+
+
+def shown(outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Outputs of a network by name, without what depends on the amount of padding: of tokens those in the mask."""
+    masks = {name: part for name, part in outputs.items() if name.rpartition(".")[2] == "mask"}
+    found = {name: part for name, part in outputs.items() if name not in masks}
+    for name, mask in masks.items():
+        tokens = name.removesuffix("mask") + "tokens"
+        found[tokens] = outputs[tokens][mask.bool()]
+    return found
 
 
 def not_finite(tree: Any) -> list[str]:
