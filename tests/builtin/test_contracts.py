@@ -44,11 +44,13 @@ class TestFiLM(FusionContract):
 
 
 class TestTransformerFusion(FusionContract):
-    config = fusions.TransformerFusionConfig(width=8, layers=1, heads=2, dropout=0.0)
+    config = fusions.TransformerFusionConfig(width=8, heads=2, dropout=0.0)
+    steps = 80
 
 
 class TestCrossAttention(FusionContract):
-    config = fusions.CrossAttentionConfig(width=8, layers=1, heads=2, dropout=0.0)
+    config = fusions.CrossAttentionConfig(width=8, heads=2, dropout=0.0)
+    steps = 80
 
 
 class TestDecisionMean(DecisionContract):
@@ -87,6 +89,10 @@ class TestBag(Texts):
     config = encoders.BagEncoderConfig(width=8)
 
 
+class TestBagWithoutLayers(Texts):
+    config = encoders.BagEncoderConfig(width=8, layers=0)
+
+
 class TestTransformerOfTokens(Texts):
     config = encoders.TransformerEncoderConfig(width=8)
 
@@ -121,6 +127,10 @@ class TestMlpOfTable(Tables):
 
 class TestCnn(Pictures):
     config = encoders.CnnEncoderConfig(width=8)
+
+
+class TestWideCnn(Pictures):
+    config = encoders.CnnEncoderConfig(width=48, layers=5)
 
 
 class TestVit(Pictures):

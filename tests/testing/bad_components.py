@@ -29,7 +29,7 @@ class BadFusion(FusionConfig):
     mistake: str = ""
 
     def parameters(self, sources: Any) -> int | None:
-        more = {"parameters": 1, "unused": 4, "scalar": 1}
+        more = {"parameters": 1, "unused": 4, "scalar": 1, "tangled": len(sources) ** 3}
         return sum((each.pooled_width + 1) * 8 for each in sources.values()) + more.get(self.mistake, 0)
 
     def build(self, sources: Any) -> Any:
@@ -151,6 +151,27 @@ class TestPresentWithoutStreams(Fusions):
     """a_row_is_there_where_streams_are: it is absent"""
 
     config = BadFusion(mistake="always there")
+
+
+class TestClaimsAnyOrder(Fusions):
+    """any_order_of_streams_gives_the_same: find streams by name, or set order = 'config'"""
+
+    config = BadFusion()
+    sources: ClassVar = {"words": Source(5, 5), "image": Source(5, 5)}
+    order = "any"
+
+
+class TestWeightsThatCannotBeCarriedOver(Fusions):
+    """exact_absence: override `without`, or say why that cannot be"""
+
+    config = BadFusion(mistake="tangled")
+
+
+class TestWeightsThatCannotBeCarriedOverWithReason(Fusions):
+    """none"""
+
+    config = BadFusion(mistake="tangled")
+    no_transfer = "its weights belong to pairs of streams"
 
 
 class TestOverrides(Fusions):

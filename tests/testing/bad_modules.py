@@ -38,6 +38,8 @@ class Fusion(FeatureFusion):
             self.unused = nn.Linear(2, 2, bias=False)
         if mistake == "scalar":
             self.scale = nn.Parameter(torch.tensor(1.0))
+        if mistake == "tangled":
+            self.pairs = nn.Parameter(torch.randn(len(sources) ** 3))
         if mistake == "batch norm":
             self.norm = nn.BatchNorm1d(8, affine=False)
         if mistake == "forgets":
@@ -63,6 +65,8 @@ class Fusion(FeatureFusion):
         mask = present.any(dim=1, keepdim=True)
         if self.mistake == "scalar":
             pooled = pooled * self.scale
+        if self.mistake == "tangled":
+            pooled = pooled * self.pairs.tanh().sum()
         if self.mistake == "random":
             pooled = pooled + 0.01 * torch.rand(8)
         if self.mistake == "batch norm":
