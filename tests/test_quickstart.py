@@ -7,12 +7,12 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
-from mmsdk.quickstart.digits import ABSENT, SPLITS, write_data
-from mmsdk.quickstart.floors import complete, floors
-from mmsdk.quickstart.walk import walk
 
 from mmsdk.config_file import load_config
 from mmsdk.errors import DataError
+from mmsdk.quickstart.digits import ABSENT, SPLITS, write_data
+from mmsdk.quickstart.floors import complete, floors
+from mmsdk.quickstart.walk import walk
 from mmsdk.samples import load_splits
 
 

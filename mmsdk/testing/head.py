@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -11,20 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from mmsdk.components import HeadConfig
-from mmsdk.containers import Encoding, Fused, HeadOutput, Inputs, Step
+from mmsdk.containers import Encoding, Inputs
 from mmsdk.formats import Format, Source
-from mmsdk.interfaces import Metric, Modality, Prediction, ScoringHead, TaskHead
-from mmsdk.processes import gather
+from mmsdk.interfaces import Modality, ScoringHead, TaskHead
 from mmsdk.testing.made import encodings
-from mmsdk.testing.network import NetworkContract
+from mmsdk.testing.predictions import KNOWN, PRESENT, PredictionContract, head_output
 from mmsdk.testing.processes import gradients_of_two
 from mmsdk.testing.trees import difference, not_finite, rows
 
-PRESENT = [True, True, False, True, True, True, True, False]
-KNOWN = [True, False, True, True, True, True, True, False]
 
-
-class HeadContract(NetworkContract):
+class HeadContract(PredictionContract):
     """The promises of a task head, on a batch in which some rows are absent and some targets unknown.
 
     config: the head. values: raw values of its target, two or three; none for a head without a target.
@@ -36,7 +31,6 @@ class HeadContract(NetworkContract):
     config: ClassVar[HeadConfig]
     values: ClassVar[Sequence[Any]] = ()
     compares_rows: ClassVar[bool] = False
-    predicts_targets: ClassVar[bool] = True
     learning_rate: ClassVar[float] = 0.05
     steps: ClassVar[int] = 40
 
@@ -180,57 +174,6 @@ class HeadContract(NetworkContract):
             optimizer.step()
             losses.append(float(loss.detach()))
         assert losses[-1] < 0.95 * losses[0], f"the loss goes from {losses[0]:.4g} to {losses[-1]:.4g}: it must fall"
-
-    def test_predictions(self) -> None:
-        """A Prediction per row, with confidence and scores in 0..1, whose value the target can read."""
-        if not self.config.predicts:
-            pytest.skip("predicts = False")
-        head, target, (reads, _) = self.build(), self.target(), self.given()
-        assert isinstance(head, TaskHead)
-        with torch.inference_mode():
-            predictions = head.decode(head_output(head, (reads, None)), target)
-        assert len(predictions) == len(PRESENT), f"decode gives {len(predictions)} for {len(PRESENT)} rows"
-        for row, prediction in enumerate(predictions):
-            assert isinstance(prediction, Prediction), f"decode gives {type(prediction).__name__}: give Prediction"
-            shares = [prediction.confidence, *(prediction.scores or {}).values()]
-            wrong = [share for share in shares if share is not None and not 0 <= share <= 1]
-            assert not wrong, f"confidence and scores are {wrong}: they lie in 0..1"
-            if target is not None and self.predicts_targets and PRESENT[row]:
-                target.prepare(prediction.value)
-
-    def test_metrics(self) -> None:
-        """Fresh each time; of a batch in two parts, merged, as of the whole; NaN where nothing was seen."""
-        head, given = self.build(), self.given()
-        assert isinstance(head, TaskHead)
-        whole, first, second = head.metrics(), head.metrics(), head.metrics()
-        with torch.inference_mode():
-            output = head_output(head, given)._replace(loss=None, count=None)
-        size = len(PRESENT) // 2
-        for name, metric in whole.items():
-            assert isinstance(metric, Metric), f"'{name}' lacks update, merge, compute or larger_is_better"
-            nothing = metric.compute()
-            assert math.isnan(nothing), f"'{name}' is {nothing} where nothing was seen: give NaN"
-            metric.update(output, given[1])
-            for part, start in ((first[name], 0), (second[name], size)):
-                assert part is not metric, f"metrics() gives the same '{name}' again: make a new one"
-                part.update(rows(output, start, start + size), rows(given[1], start, start + size))
-            first[name].merge(second[name])
-            one, other = metric.compute(), first[name].compute()
-            assert isinstance(one, float), f"'{name}' is a {type(one).__name__}: give a float"
-            assert one == pytest.approx(other, nan_ok=True), f"'{name}' is {one} of the whole, {other} of merged parts"
-
-
-def head_output(module: nn.Module, given: Any) -> HeadOutput:
-    """The output of a head in a step without a fusion, alone or as one of several processes."""
-    reads, target = given
-    size = len(next(iter(reads.values())).mask)
-    rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
-    output: HeadOutput = module(reads, target, Step({}, {}, _no_fusion, {}, gather, rank * size, None))
-    return output
-
-
-def _no_fusion(encodings: Mapping[str, Encoding]) -> Fused:
-    pytest.skip("it fuses once more, which needs a whole pipeline")
 
 
 def _rows() -> list[tuple[int, bool]]:

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import matplotlib.backends.backend_agg
 import matplotlib.figure  # noqa: F401
 import numpy as np
+import torch._dynamo
 from made_up import JOBS
 
 import mmsdk.training
