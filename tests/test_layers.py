@@ -38,6 +38,10 @@ ONLY = {
     "mmsdk.builtin.plugin": "mmsdk.builtin.declarations mmsdk.components mmsdk.hookspecs",
     "mmsdk.builtin.declarations.*": "pydantic pydantic_core mmsdk.builtin.declarations mmsdk.components "
     "mmsdk.errors mmsdk.fields mmsdk.formats",
+    "mmsdk.testing*": (
+        "pytest torch numpy safetensors mmsdk.components mmsdk.containers mmsdk.errors mmsdk.folders mmsdk.formats "
+        "mmsdk.interfaces mmsdk.plugins mmsdk.processes mmsdk.testing"
+    ),
     "mmsdk.cli.*": "typer mmsdk.cli mmsdk.errors mmsdk.metadata",  # the rest is imported when a command runs
 }
 # What a module never imports, not even inside a function. `!` exempts modules.
@@ -47,7 +51,7 @@ NEVER = {
     ),
     "mmsdk.* !mmsdk.builtin.*": "mmsdk.builtin",
     "mmsdk.* !mmsdk.training": "accelerate",
-    "mmsdk.* !mmsdk.testing*": "mmsdk.testing",
+    "mmsdk.* !mmsdk.testing*": "mmsdk.testing pytest",
     "* !mmsdk.cli* !mmsdk.__main__": "mmsdk.cli",
     "*": "pickle dill joblib",
 }

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-PAGE = Path(__file__).parent.parent / "docs/write_a_fusion.md"
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE = DOCS / "write_a_fusion.md"
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -113,29 +114,14 @@ def test_it_trains_and_is_missed_where_it_is_not_installed(mmsdk: Run) -> None:
     assert "pip install mmsdk-demo" in missed.stderr and "Traceback" not in missed.stderr
 
 
-def test_it_copes_with_absence(installed: Path) -> None:
-    """What stands in an absent slot does not matter, a row without any stream is zeros, gradients are finite."""
-    program = """
-import torch
-from mmsdk import Encoding, Source
-from mmsdk_demo.plugin import MaxConfig
-
-torch.manual_seed(0)
-fusion = MaxConfig(width=4).build({"a": Source(3, 3), "b": Source(5, 5)})
-there = {"a": torch.tensor([True, True, False]), "b": torch.tensor([True, False, False])}
-def given(fill):
-    made = {}
-    for name, width in (("a", 3), ("b", 5)):
-        torch.manual_seed(width)
-        pooled = torch.where(there[name][:, None], torch.randn(3, width), torch.tensor(fill))
-        made[name] = Encoding(pooled[:, None], there[name][:, None], pooled)
-    return made
-first, second = fusion(given(0.0)).encoding, fusion(given(9.0)).encoding
-assert torch.equal(first.pooled, second.pooled)
-assert first.present.tolist() == [True, True, False] and not first.pooled[2].any()
-first.pooled.sum().backward()
-assert all(parameter.grad.isfinite().all() for parameter in fusion.parameters())
-"""
+def test_it_keeps_the_promises_of_a_fusion(installed: Path, tmp_path: Path) -> None:
+    """The test of docs/testing_a_plugin.md, as it stands there."""
+    test, _ = re.findall(
+        r"^```python\n(.*?)^```", (DOCS / "testing_a_plugin.md").read_text(encoding="utf-8"), re.M | re.S
+    )
+    (tmp_path / "test_max.py").write_text(test)
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "test_max.py"]
     environment = os.environ | {"PYTHONPATH": str(installed)}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout
+    assert int(re.findall(r"(\d+) passed", done.stdout)[0]) >= 25

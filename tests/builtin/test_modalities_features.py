@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -160,15 +159,6 @@ def test_noise_is_reproducible_and_leaves_the_item_alone() -> None:
     assert np.array_equal(variants[0], variants[1]) and not np.array_equal(variants[0], variants[2])
     assert 0.4 < (variants[0] - item).std() < 0.6
     assert fitted().augment(item, np.random.default_rng(1)) is item
-
-
-def test_state_survives_json() -> None:
-    features, other = fitted(), Features()
-    state = {key: tensor.tolist() for key, tensor in features.state().items()}
-    other.restore(json.loads(json.dumps(state)))
-    assert np.array_equal(other.prepare(RAW), features.prepare(RAW)) and other.format == features.format
-    with pytest.raises(DataError, match="Features has learned nothing yet"):
-        Features().prepare([1.0])
 
 
 def test_the_config_builds_it() -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import random
 
 import numpy as np
@@ -13,7 +12,7 @@ from pydantic import ValidationError
 
 from mmsdk.builtin.declarations.modalities import TabularConfig
 from mmsdk.builtin.modalities.tabular import Row, Tabular
-from mmsdk.errors import DataError, DecodeError
+from mmsdk.errors import DecodeError
 from mmsdk.formats import Format
 
 ROWS = [
@@ -135,19 +134,6 @@ def test_collating_leaves_the_items_alone() -> None:
     item = table.blank()
     table.collate([item])
     assert np.isnan(item.numbers).all() and item.categories.tolist() == [0, 0]
-
-
-def test_state_survives_json() -> None:
-    table, other = fitted(), Tabular(**COLUMNS)  # type: ignore[arg-type]
-    state = {key: part.tolist() if isinstance(part, torch.Tensor) else part for key, part in table.state().items()}
-    other.restore(json.loads(json.dumps(state)))
-    for row in ROWS:
-        assert same(table.prepare(row), other.prepare(row))
-    assert other.format == table.format
-    unfitted = Tabular(**COLUMNS)  # type: ignore[arg-type]
-    for use in (unfitted.state, unfitted.blank, lambda: unfitted.format, lambda: unfitted.prepare({})):
-        with pytest.raises(DataError, match="Tabular has learned nothing yet"):
-            use()
 
 
 def test_the_config_names_its_columns_once_each() -> None:

@@ -1,0 +1,83 @@
+"""What every task head promises about what it gives after training: predictions and metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import nn
+
+from mmsdk.components import HeadConfig
+from mmsdk.containers import Encoding, Fused, HeadOutput, Step
+from mmsdk.interfaces import Metric, Modality, Prediction, TaskHead
+from mmsdk.processes import gather
+from mmsdk.testing.network import NetworkContract
+from mmsdk.testing.trees import rows
+
+PRESENT = [True, True, False, True, True, True, True, False]
+KNOWN = [True, False, True, True, True, True, True, False]
+
+
+class PredictionContract(NetworkContract):
+    """The promises of a head about predictions and metrics; see `HeadContract` for the fields."""
+
+    config: ClassVar[HeadConfig]
+    predicts_targets: ClassVar[bool] = True
+
+    def target(self) -> Modality | None:
+        """The modality of the target, fitted."""
+        raise NotImplementedError
+
+    def test_predictions(self) -> None:
+        """A Prediction per row, with confidence and scores in 0..1, whose value the target can read."""
+        if not self.config.predicts:
+            pytest.skip("predicts = False")
+        head, target, (reads, _) = self.build(), self.target(), self.given()
+        assert isinstance(head, TaskHead)
+        with torch.inference_mode():
+            predictions = head.decode(head_output(head, (reads, None)), target)
+        assert len(predictions) == len(PRESENT), f"decode gives {len(predictions)} for {len(PRESENT)} rows"
+        for row, prediction in enumerate(predictions):
+            assert isinstance(prediction, Prediction), f"decode gives {type(prediction).__name__}: give Prediction"
+            shares = [prediction.confidence, *(prediction.scores or {}).values()]
+            wrong = [share for share in shares if share is not None and not 0 <= share <= 1]
+            assert not wrong, f"confidence and scores are {wrong}: they lie in 0..1"
+            if target is not None and self.predicts_targets and PRESENT[row]:
+                target.prepare(prediction.value)
+
+    def test_metrics(self) -> None:
+        """Fresh each time; of a batch in two parts, merged, as of the whole; NaN where nothing was seen."""
+        head, given = self.build(), self.given()
+        assert isinstance(head, TaskHead)
+        whole, first, second = head.metrics(), head.metrics(), head.metrics()
+        with torch.inference_mode():
+            output = head_output(head, given)._replace(loss=None, count=None)
+        size = len(PRESENT) // 2
+        for name, metric in whole.items():
+            assert isinstance(metric, Metric), f"'{name}' lacks update, merge, compute or larger_is_better"
+            nothing = metric.compute()
+            assert math.isnan(nothing), f"'{name}' is {nothing} where nothing was seen: give NaN"
+            metric.update(output, given[1])
+            for part, start in ((first[name], 0), (second[name], size)):
+                assert part is not metric, f"metrics() gives the same '{name}' again: make a new one"
+                part.update(rows(output, start, start + size), rows(given[1], start, start + size))
+            first[name].merge(second[name])
+            one, other = metric.compute(), first[name].compute()
+            assert isinstance(one, float), f"'{name}' is a {type(one).__name__}: give a float"
+            assert one == pytest.approx(other, nan_ok=True), f"'{name}' is {one} of the whole, {other} of merged parts"
+
+
+def head_output(module: nn.Module, given: Any) -> HeadOutput:
+    """The output of a head in a step without a fusion, alone or as one of several processes."""
+    reads, target = given
+    size = len(next(iter(reads.values())).mask)
+    rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+    output: HeadOutput = module(reads, target, Step({}, {}, _no_fusion, {}, gather, rank * size, None))
+    return output
+
+
+def _no_fusion(encodings: Mapping[str, Encoding]) -> Fused:
+    pytest.skip("it fuses once more, which needs a whole pipeline")

@@ -1,0 +1,259 @@
+"""The contracts, for everything that is built in."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmsdk.builtin.declarations import encoders, fusions, heads, modalities, targets
+from mmsdk.components import TargetConfig
+from mmsdk.testing import (
+    DecisionContract,
+    EncoderContract,
+    FusionContract,
+    HeadContract,
+    ModalityContract,
+)
+
+# Fusions.
+
+
+class TestConcat(FusionContract):
+    config = fusions.ConcatConfig(width=8)
+    exports = True
+
+
+class TestMean(FusionContract):
+    config = fusions.MeanConfig(width=8)
+    fuses = False
+
+
+class TestProduct(FusionContract):
+    config = fusions.ProductConfig(width=8)
+    order = "any"
+
+
+class TestGated(FusionContract):
+    config = fusions.GatedConfig(width=8)
+
+
+class TestFiLM(FusionContract):
+    config = fusions.FiLMConfig(width=8, target="words", condition="parameters")
+    pair = ("words", "parameters")
+    order = "any"
+    exports = True
+
+
+class TestTransformerFusion(FusionContract):
+    config = fusions.TransformerFusionConfig(width=8, heads=2, dropout=0.0)
+    steps = 80
+
+
+class TestCrossAttention(FusionContract):
+    config = fusions.CrossAttentionConfig(width=8, heads=2, dropout=0.0)
+    steps = 80
+
+
+class TestDecisionMean(DecisionContract):
+    config = fusions.DecisionMeanConfig()
+
+
+class TestDecisionProduct(DecisionContract):
+    config = fusions.DecisionProductConfig()
+    spaces = ("log_probabilities", "log_odds")
+
+
+# Encoders, each for every kind that it reads.
+
+
+class Texts(EncoderContract):
+    modality = modalities.TextConfig()
+    values = ("the cat", "a dog and the cat and a bird", "the bird")
+
+
+class Sequences(EncoderContract):
+    modality = modalities.FeaturesConfig()
+    values = (np.arange(6.0).reshape(2, 3), np.arange(21.0).reshape(7, 3) % 4, [1.0, -1.0, 2.0])
+
+
+class Tables(EncoderContract):
+    modality = modalities.TabularConfig(numbers=["age"], categories=["town"])
+    values = ({"age": 3, "town": "Bonn"}, {"age": None, "town": "Aachen"}, {"age": 5})
+
+
+class Pictures(EncoderContract):
+    modality = modalities.ImageConfig(size=(16, 24))
+    values = tuple(np.random.default_rng(seed).random((16, 24, 3)) for seed in range(3))
+
+
+class TestBag(Texts):
+    config = encoders.BagEncoderConfig(width=8)
+
+
+class TestBagWithoutLayers(Texts):
+    config = encoders.BagEncoderConfig(width=8, layers=0)
+
+
+class TestTransformerOfTokens(Texts):
+    config = encoders.TransformerEncoderConfig(width=8)
+
+
+class TestTransformerOfSequence(Sequences):
+    config = encoders.TransformerEncoderConfig(width=8)
+
+
+class TestRnnOfTokens(Texts):
+    config = encoders.RnnEncoderConfig(width=8)
+
+
+class TestRnnOfSequence(Sequences):
+    config = encoders.RnnEncoderConfig(width=7, cell="lstm", layers=2, bidirectional=False, pool="mean")
+
+
+class TestCnnRnnOfTokens(Texts):
+    config = encoders.CnnRnnEncoderConfig(width=8)
+
+
+class TestCnnRnnOfSequence(Sequences):
+    config = encoders.CnnRnnEncoderConfig(width=8, stride=2, kernel=5, cell="lstm", pool="mean")
+
+
+class TestMlpOfSequence(Sequences):
+    config = encoders.MlpEncoderConfig(width=8, hidden=6)
+
+
+class TestMlpOfTable(Tables):
+    config = encoders.MlpEncoderConfig(width=8, layers=1)
+
+
+class TestCnn(Pictures):
+    config = encoders.CnnEncoderConfig(width=8)
+
+
+class TestWideCnn(Pictures):
+    config = encoders.CnnEncoderConfig(width=48, layers=5)
+
+
+class TestVit(Pictures):
+    config = encoders.VitEncoderConfig(width=8, patch=4)
+
+
+# Modalities of streams.
+
+
+class TestText(ModalityContract):
+    config = modalities.TextConfig(word_dropout=0.5)
+    values = Texts.values
+    bad_values = (["a"], {"a": 1}, True, b"text")
+
+
+class TestTextOfBytes(ModalityContract):
+    config = modalities.TextConfig(tokenizer="bytes")
+    values = ("naïve", "日本 text")
+
+
+class TestImage(ModalityContract):
+    config = modalities.ImageConfig(size=(16, 24), shift=0.2, rotate=20, flip=True, noise=0.1, brightness=0.2)
+    values = Pictures.values
+    bad_values = (3, [[1, 2], [3]], "missing.png", b"no picture")
+
+
+class TestFeatures(ModalityContract):
+    config = modalities.FeaturesConfig(noise=0.5)
+    values = Sequences.values
+    bad_values = ([1.0], [1.0, float("nan"), 2.0], 7, "missing.npy", {})
+
+
+class TestTabular(ModalityContract):
+    config = modalities.TabularConfig(numbers=["age"], categories=["town"], noise=0.5, column_dropout=0.5)
+    values = Tables.values
+    bad_values = ({"age": "old"}, {"town": ["Bonn"]}, [1, 2])
+
+
+# Modalities of targets.
+
+
+class TestLabel(ModalityContract):
+    config = targets.LabelConfig()
+    values = (3, "x", True, 0.5)
+    bad_values = ("never seen", ["x"], float("nan"))
+
+
+class TestLabels(ModalityContract):
+    config = targets.LabelsConfig()
+    values = (["a", 1], "a,b", [])
+    bad_values = ("c", {"a": 1})
+
+
+class TestNumber(ModalityContract):
+    config = targets.NumberConfig()
+    values = ([1.5, 2000], [0.1, 1990])
+    bad_values = ("x", [1], [1, None], [1, float("inf")])
+
+
+class TestSoftLabel(ModalityContract):
+    config = targets.SoftLabelConfig()
+    values = ({"a": 1, "b": 3}, ["a", "b", "b"])
+    bad_values = ({"a": -1}, "a", [], {"c": 1})
+
+
+class TestLabelSequence(ModalityContract):
+    config = targets.LabelSequenceConfig()
+    values = (["O"], ["B", "I", "O"])
+    bad_values = ([], "O", ["X"])
+
+
+# Heads.
+
+
+class TestClassification(HeadContract):
+    config = heads.ClassificationConfig(target="y", hidden=[7])
+    values = ("cat", "dog", 3)
+
+
+class TestClassificationOfShares(HeadContract):
+    config = heads.ClassificationConfig(
+        target=TargetConfig(column="y", modality=targets.SoftLabelConfig()), label_smoothing=0.2
+    )
+    values = TestSoftLabel.values
+    predicts_targets = False
+
+
+class TestMultilabel(HeadContract):
+    config = heads.MultilabelConfig(target="y")
+    values = TestLabels.values
+
+
+class TestRegression(HeadContract):
+    config = heads.RegressionConfig(target="y", hidden=[7])
+    values = TestNumber.values
+
+
+class TestRegressionOfMedian(HeadContract):
+    config = heads.RegressionConfig(target="y", loss="mae")
+    values = (3, 4.5, 9)
+
+
+class TestTokenClassification(HeadContract):
+    config = heads.TokenClassificationConfig(target="y")
+    values = TestLabelSequence.values
+
+
+class TestContrastive(HeadContract):
+    config = heads.ContrastiveConfig(reads=["fused.image", "text", "voice"], width=7)
+    compares_rows = True
+
+
+class TestContrastiveWithTarget(HeadContract):
+    config = heads.ContrastiveConfig(reads=["image", "text"], target="y", width=7)
+    values = ("cat", "dog")
+    compares_rows = True
+
+
+def test_every_component_has_a_contract() -> None:
+    from mmsdk.plugins import Registry
+
+    core = Registry(found=[]).plugins[0]
+    core.load()
+    declared = {config for own in core.components.values() for config in own.values()}
+    tested = {type(each.config) for each in globals().values() if isinstance(each, type) and hasattr(each, "config")}
+    assert tested == declared
