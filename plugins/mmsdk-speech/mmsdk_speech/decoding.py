@@ -126,7 +126,7 @@ def _from_array(value: Any, rate: Any, max_seconds: float) -> Sound:
         samples = np.asarray(value)
     except (ValueError, TypeError, RuntimeError, OverflowError):
         raise DecodeError("expected a list of numbers, or an array, as 'samples'") from None
-    if samples.dtype.kind not in "iuf" and samples.size or samples.ndim not in (1, 2):
+    if (samples.dtype.kind not in "iuf" and samples.size) or samples.ndim not in (1, 2):
         raise DecodeError(f"expected samples [time] or [time, channels], got {list(samples.shape)} of {samples.dtype}")
     if samples.ndim == 2 and not samples.shape[1]:
         raise DecodeError("the sound has no channels")

@@ -37,7 +37,13 @@ class Crnn(Encoder):
     Representations using RNN Encoder-Decoder", 2014). Tokens [n, length / 2, width]."""
 
     def __init__(
-        self, spectrogram: Spectrogram, width: int = 128, *, convolutions: int = 3, layers: int = 1, dropout: float = 0.1
+        self,
+        spectrogram: Spectrogram,
+        width: int = 128,
+        *,
+        convolutions: int = 3,
+        layers: int = 1,
+        dropout: float = 0.1,
     ) -> None:
         super().__init__()
         self.width = self.pooled_width = width

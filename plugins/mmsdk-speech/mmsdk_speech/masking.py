@@ -17,7 +17,12 @@ class SpecAugment(nn.Module):
     """
 
     def __init__(
-        self, time_masks: int = 2, time: float = 0.2, frequency_masks: int = 2, frequency: float = 0.2, warp: float = 0.0
+        self,
+        time_masks: int = 2,
+        time: float = 0.2,
+        frequency_masks: int = 2,
+        frequency: float = 0.2,
+        warp: float = 0.0,
     ) -> None:
         super().__init__()
         self.time_masks, self.time = time_masks, time
@@ -55,4 +60,5 @@ def warped(frames: Tensor, factors: Tensor) -> Tensor:
     bins = torch.arange(frames.shape[2], device=frames.device)
     source = (bins * factors[:, None]).clamp(max=frames.shape[2] - 1)  # [n, bins]
     weights = (1 - (source[:, None] - bins[:, None]).abs()).clamp(min=0)  # [n, bins before, bins after]
-    return frames @ weights.to(frames.dtype)
+    mixed: Tensor = frames @ weights.to(frames.dtype)
+    return mixed
