@@ -13,7 +13,7 @@ from mmsdk_speech.features import LogMel
 from mmsdk_speech.masking import SpecAugment
 
 QUIET = 0.1
-"""Added to the standard deviation of a bin: what hardly varies, such as silence, must not be blown up."""
+"""Added to the standard deviation: what hardly varies, such as silence, must not be blown up."""
 
 
 class Spectrogram(nn.Module):
@@ -35,13 +35,14 @@ class Spectrogram(nn.Module):
 
 
 def normalized(frames: Tensor, mask: Tensor) -> Tensor:
-    """Mean 0 and deviation 1 over the time of each row and bin; frames [n, length, bins], mask [n, length] bool."""
-    there = mask[..., None].to(frames.dtype)
+    """frames [n, length, bins], mask [n, length] bool: mean 0 over the time of each row and bin, deviation 1 over all
+    bins of a row together. Were each bin blown up by itself, those that hold noise alone would be as loud as speech."""
+    there = mask[..., None].to(frames.dtype)  # [n, length, 1]
     count = there.sum(dim=1, keepdim=True).clamp(min=1)
     frames = (frames - frames[:, :1]) * there  # a bin that never changes is now 0, and stays that to the last digit
     centred = (frames - frames.sum(dim=1, keepdim=True) / count) * there
-    deviation = (centred.square().sum(dim=1, keepdim=True) / count + 1e-10).sqrt()  # [n, 1, bins]
-    return centred / (deviation + QUIET)
+    variance = (centred.square().sum(dim=1, keepdim=True) / count).mean(dim=2, keepdim=True)  # [n, 1, 1]
+    return centred / ((variance + 1e-10).sqrt() + QUIET)
 
 
 class MaskedNorm(nn.Module):

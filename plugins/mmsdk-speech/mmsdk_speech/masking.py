@@ -51,7 +51,8 @@ def hidden(lengths: Tensor, longest: int, masks: int, share: float) -> Tensor:
     width = width * share * lengths[:, None]
     start = start * (lengths[:, None] - width)
     middles = torch.arange(longest, device=lengths.device) + 0.5  # [longest]
-    return ((start <= middles) & (middles < start + width)).any(dim=0)
+    found: Tensor = ((start <= middles) & (middles < start + width)).any(dim=0)
+    return found
 
 
 def warped(frames: Tensor, factors: Tensor) -> Tensor:
@@ -60,5 +61,4 @@ def warped(frames: Tensor, factors: Tensor) -> Tensor:
     bins = torch.arange(frames.shape[2], device=frames.device)
     source = (bins * factors[:, None]).clamp(max=frames.shape[2] - 1)  # [n, bins]
     weights = (1 - (source[:, None] - bins[:, None]).abs()).clamp(min=0)  # [n, bins before, bins after]
-    mixed: Tensor = frames @ weights.to(frames.dtype)
-    return mixed
+    return frames @ weights.to(frames.dtype)

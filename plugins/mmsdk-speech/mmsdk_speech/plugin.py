@@ -67,7 +67,7 @@ class FeaturesConfig(BaseModel):
     step: float = Field(0.010, gt=0, le=1, description="from one frame to the next, in seconds")
     low: float = Field(20.0, ge=0, description="in Hz: where the lowest bin begins")
     high: float | None = Field(None, gt=0, description="in Hz: where the highest bin ends; by default half of the rate")
-    normalize: bool = Field(True, description="mean 0 and standard deviation 1 per bin and sound")
+    normalize: bool = Field(True, description="per sound: mean 0 of each bin, standard deviation 1 of all")
 
     def build(self, format: Format) -> LogMel:
         from mmsdk_speech.features import Fbank, LogMel, Mfcc
