@@ -74,7 +74,7 @@ ODD: list[Any] = [
     ),
     *({"_target_": "os.system"}, {"shared_with": "again"}, {"a": {"b": {"c": {}}}}, "é🙂\0\x1b[31m", "x" * 10_000),
 ]
-IMPORTED = {*sys.stdlib_module_names, "mmsdk", "mmsdk_fusion", "pydantic", "pydantic_core", "ruamel"}
+IMPORTED = {*sys.stdlib_module_names, "mmsdk", "mmsdk_fusion", "mmsdk_speech", "pydantic", "pydantic_core", "ruamel"}
 watched: list[str] | None = None  # what happens while a config is read; None where nobody looks
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from mmsdk_fusion.plugin import CompareConfig
 
 from mmsdk import ConfigError, Source, load_config
 from mmsdk.testing import FusionContract, PluginContract
+from mmsdk_fusion.plugin import CompareConfig
 
 
 class TestPlugin(PluginContract):

@@ -1,0 +1,1 @@
+"""Speech and other sound for mmsdk: waveforms, spectral features, encoders."""

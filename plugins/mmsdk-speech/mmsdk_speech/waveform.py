@@ -1,0 +1,73 @@
+"""`speech.waveform`: sounds as samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from mmsdk import DecodeError, Format, Inputs, Modality
+from mmsdk_speech.decoding import Samples, sound_of
+from mmsdk_speech.editing import faster, moved, noisy, resampled, trimmed
+
+
+class Waveform(Modality):
+    """Sounds, mixed to mono and brought to one rate.
+
+    Kind "waveform": samples [n, time] float32, where 1 is full scale, and mask [n, time] bool. An item is [time].
+    """
+
+    reads_files = True
+
+    def __init__(
+        self,
+        rate: int = 16_000,
+        max_seconds: float = 30.0,
+        trim: float | None = None,
+        speed: float = 0.0,
+        shift: float = 0.0,
+        gain: float = 0.0,
+        noise: tuple[float, float] | None = None,
+    ) -> None:
+        self.rate, self.max_seconds, self.trim = rate, max_seconds, trim
+        self.speed, self.shift, self.gain, self.noise = speed, shift, gain, noise
+
+    @property
+    def format(self) -> Format:
+        return Format("waveform", rate=float(self.rate))
+
+    def prepare(self, value: Any) -> Samples:
+        """A path, the bytes of a file, or a mapping with "samples" and "rate"."""
+        sound = sound_of(value, self.max_seconds)
+        samples = resampled(sound.samples, sound.rate, self.rate)
+        if not len(samples):
+            raise DecodeError(f"the sound is shorter than one sample at {self.rate} per second")
+        return samples if self.trim is None else trimmed(samples, self.rate, self.trim)
+
+    def blank(self) -> Samples:
+        return np.zeros(1, dtype=np.float32)
+
+    def augment(self, item: Samples, rng: np.random.Generator) -> Samples:
+        """At another speed, moved, noisy, louder or quieter: whatever is switched on, in this order."""
+        if self.speed:
+            item = faster(item, 1 + self.speed * rng.uniform(-1, 1))
+        if self.shift:
+            item = moved(item, round(self.shift * self.rate * rng.uniform(-1, 1)))
+        if self.noise is not None:
+            item = noisy(item, rng.uniform(*self.noise), rng)
+        if self.gain:
+            item = item * np.float32(10 ** (self.gain * rng.uniform(-1, 1) / 20))
+        return item
+
+    def length(self, item: Samples) -> int:
+        return len(item)
+
+    def collate(self, items: Sequence[Samples]) -> Inputs:
+        lengths = np.array([len(item) for item in items])
+        samples = np.zeros((len(items), lengths.max()), dtype=np.float32)
+        for row, item in zip(samples, items, strict=True):
+            row[: len(item)] = item
+        mask = np.arange(lengths.max()) < lengths[:, None]  # [n, time]
+        return {"samples": torch.from_numpy(samples), "mask": torch.from_numpy(mask)}
