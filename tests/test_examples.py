@@ -40,6 +40,7 @@ def test_mosi_is_prepared_from_the_source_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_mosi_floors_are_those_of_its_page(tmp_path: Path) -> None:
     source = real("mosi")
     spec = importlib.util.spec_from_file_location("mosi_report", EXAMPLES / "mosi/report.py")
@@ -56,6 +57,7 @@ def test_mosi_floors_are_those_of_its_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_easy_vqa_uses_the_image(tmp_path: Path) -> None:
     path = f"data.path={real('easy-vqa') / 'manifest.jsonl'}"
     trained = mmsdk.train(EXAMPLES / "easy_vqa/pipeline.yaml", out=tmp_path / "run", overrides=[path], show=False)

@@ -68,6 +68,7 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_it_reaches_its_figure(tmp_path: Path) -> None:
     result = walk(tmp_path / "quickstart")
     table = result["accuracy"]
