@@ -7,7 +7,7 @@ A component's config class is its manifest: what it reads and gives, how wide it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field
 from typing_extensions import TypeAliasType
@@ -31,6 +31,13 @@ class ComponentConfig(Strict):
         """The name by which configs call this component."""
         field = cls.model_fields.get("type")
         return field.default if field is not None else None  # type: ignore[return-value]
+
+    def resolve(self) -> Self:
+        """This config with what its source outside tells, such as the architecture of pre-trained weights.
+
+        Called once, when a run begins. A saved pipeline keeps the result, and needs that source no more.
+        """
+        return self
 
 
 class ModalityConfig(ComponentConfig):

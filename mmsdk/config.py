@@ -95,6 +95,9 @@ class StageConfig(Strict):
     learning_rates: dict[str, Annotated[float, Field(gt=0)]] = Field(
         {}, description="rates of single parts, such as {streams.image: 0.0001}"
     )
+    layer_decay: dict[Name, Annotated[float, Field(gt=0, le=1)]] = Field(
+        {}, description="of the rate, from each layer of a stream to the one before it, such as {image: 0.8}"
+    )
     freeze: list[str] = Field([], description="parts that stay as they are, such as streams.image.encoder")
     data: DataConfig | None = None
 
@@ -126,6 +129,9 @@ class TrainingConfig(Strict):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     clip: Annotated[float, Field(gt=0)] | None = Field(1.0, description="upper bound of the gradient's norm")
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    activation_checkpointing: list[Name] = Field(
+        [], description="streams whose layers are computed twice instead of being kept: less memory, more time"
+    )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     keep: Literal["best", "last"] = Field("best", description="weights that a stage ends with: best on valid, or last")
     select_by: str | None = Field(None, description="head/metric that tells the best; by default as early stopping")
@@ -168,6 +174,12 @@ class PipelineConfig(Strict):
         own = self.streams[stream]
         modality = self.streams[self.owner_of(stream)].modality
         return own.column or (modality.columns() if modality is not None else None) or stream
+
+    def resolve(self) -> PipelineConfig:
+        """The config with every component resolved, see `ComponentConfig.resolve`."""
+        from mmsdk.resolution import resolved
+
+        return resolved(self)
 
     def steps(self) -> list[StageConfig]:
         """The stages, or the single one that a config without stages means."""

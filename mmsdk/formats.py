@@ -26,8 +26,10 @@ class Source(NamedTuple):
     """One input of a fusion or a head: the widths of its tokens and of its pooled vector, and where it came from.
 
     format: the stream's format; None for what a fusion made.
+    temperature: at which pre-training compared the pooled vectors of this source with those of others, as in CLIP.
     """
 
     width: int
     pooled_width: int
     format: Format | None = None
+    temperature: float | None = None

@@ -82,10 +82,12 @@ class Encoder(nn.Module, ABC):
 
     width: of the tokens. pooled_width: of the pooled vector.
     blocks: the layers in order of depth, for layer-wise rates, activation checkpointing and sharding.
+    temperature: at which pre-training compared the pooled vectors with those of another encoder, as in CLIP.
     """
 
     width: int
     pooled_width: int
+    temperature: float | None = None
 
     @property
     def blocks(self) -> Sequence[nn.Module]:
@@ -157,6 +159,9 @@ class Metric(Protocol):
 
 class TaskHead(nn.Module, ABC):
     """Computes a task's loss, inside the module that the training wraps, and turns scores into predictions."""
+
+    embeds: ClassVar[bool] = False
+    """Whether it gives `embeddings`: vectors of the sources that can be compared."""
 
     def view(self, inputs: Mapping[str, Any], generator: torch.Generator | None) -> Mapping[str, Any]:
         """The inputs as this head wants them, such as with masked tokens. Only changed streams are encoded again."""

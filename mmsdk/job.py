@@ -201,7 +201,8 @@ def open_job(
         run.sweep()
     wait()
     started = run.started
-    modalities = Modalities(config)
+    resolved = run.resolved(config) if started else config.resolve()
+    modalities = Modalities(resolved)
     stages = plan_stages(config, data, modalities)
     fingerprint = digest({f"{plan.number} {name}": rows for plan in stages for name, rows in plan.splits.items()})
     if started:
@@ -214,7 +215,8 @@ def open_job(
             )
     elif rank == 0:
         threads = choose_threads(config.training.threads)
-        run.begin(config, {"data": fingerprint, "processes": processes, "threads": threads})
+        facts = {"resolved": resolved.model_dump(mode="json"), "data": fingerprint}
+        run.begin(config, facts | {"processes": processes, "threads": threads})
         rows = {id(row): row for plan in stages for row in plan.train}  # stages may share data
         modalities.fit(rows.values)
         if config.training.on_error == "raise":
@@ -226,7 +228,7 @@ def open_job(
     verify_folder(run.modalities)
     modalities.restore(load_tree(run.modalities / "modalities"))
     torch.manual_seed(config.training.seed)
-    pipeline = Pipeline(config, modalities)
+    pipeline = Pipeline(run.resolved(resolved), modalities)
     checkpoints = Checkpoints(run.checkpoints, config.training.checkpoint.keep)
     newest = checkpoints.newest(lambda error: _say(f"{error}; passed over") if rank == 0 else None)
     position = Position()

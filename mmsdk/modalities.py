@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmsdk.config import PipelineConfig
-from mmsdk.errors import DataError, DecodeError, MmsdkError, did_you_mean, listed
+from mmsdk.errors import ConfigError, DataError, DecodeError, MmsdkError, did_you_mean, listed
 from mmsdk.interfaces import Modality
 from mmsdk.samples import Row
 
@@ -64,6 +64,17 @@ class Modalities:
             if modality.fits:
                 _fit(modality, values)
             values.require_all()
+        return self
+
+    def require_fitted(self) -> Modalities:
+        """Itself, where nothing has to be fitted.
+
+        Raises:
+            ConfigError: names the modality that has to be.
+        """
+        for name, modality in [*self.streams.items(), *self.targets.items()]:
+            if modality.fits:
+                raise ConfigError(f"'{name}' has to see training data before it can be used: train the pipeline first")
         return self
 
     def state(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from mmsdk.blocks import rate_shares
 from mmsdk.config import StageConfig, TrainingConfig
 from mmsdk.errors import ConfigError, listed
 from mmsdk.pipeline import Pipeline
@@ -32,10 +33,11 @@ def trained(pipeline: Pipeline, stage: StageConfig, heads: Iterable[str]) -> set
     """The parameters that a stage trains.
 
     Raises:
-        ConfigError: it names a part that is not there, or nothing is left to train.
+        ConfigError: it names a part that is not there, layers that are not there, or nothing is left to train.
     """
     for part in [*stage.freeze, *stage.learning_rates]:
         _require(pipeline, part)
+    rate_shares(pipeline, stage.layer_decay)
     reached = _reached(pipeline, heads)
     names = {name for name, _ in pipeline.named_parameters() if _within(name, reached)}
     names -= {name for name in names if _within(name, stage.freeze)}
@@ -72,11 +74,12 @@ def optimizer(pipeline: Pipeline, stage: StageConfig, training: TrainingConfig) 
     Each group keeps its own top rate as "peak"; `set_rates` moves them together.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    shares = rate_shares(pipeline, stage.layer_decay)
     for name, parameter in pipeline.named_parameters():
         if parameter.requires_grad:
             own = [part for part in stage.learning_rates if _within(name, [part])]
             rate = stage.learning_rate or training.learning_rate
-            rate = stage.learning_rates[max(own, key=len)] if own else rate
+            rate = (stage.learning_rates[max(own, key=len)] if own else rate) * shares.get(name, 1.0)
             decay = training.weight_decay if parameter.dim() > 1 else 0.0
             groups.setdefault((rate, decay), []).append(parameter)
     return torch.optim.AdamW(

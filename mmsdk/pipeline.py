@@ -19,7 +19,7 @@ from mmsdk.interfaces import DecisionFusion, Encoder, FeatureFusion, Modality, S
 from mmsdk.modalities import Modalities
 from mmsdk.modules import Parts
 from mmsdk.plugins import registry
-from mmsdk.prediction import Result, predict
+from mmsdk.prediction import Result, embed, predict
 from mmsdk.reading import Reading
 from mmsdk.samples import Sample
 from mmsdk.wiring import FUSED, over_limit
@@ -61,6 +61,18 @@ class Pipeline(nn.Module):
         )
         self.gather: Callable[[Tensor], Tensor] = alone
         self.rank = 0
+
+    @classmethod
+    def from_config(cls, config: str | Path | Mapping[str, Any] | PipelineConfig) -> Pipeline:
+        """A pipeline of pre-trained parts as they are, such as the two towers of CLIP, ready to use.
+
+        Raises:
+            ConfigError: a part has to see training data first.
+        """
+        from mmsdk.config_file import load_config
+
+        checked = load_config(config).resolve()
+        return cls(checked, Modalities(checked).require_fitted()).initialize().eval()
 
     def initialize(self) -> Pipeline:
         """Load pre-trained weights, where an encoder has any. For a fresh run only."""
@@ -105,6 +117,20 @@ class Pipeline(nn.Module):
             heads = [heads]
         return list(predict(self, samples, heads=heads, batch_size=batch_size))
 
+    def embed(
+        self, samples: Iterable[Sample] | Sample, *, head: str | None = None, batch_size: int = 64
+    ) -> dict[str, Tensor]:
+        """[samples, width] of each source that a contrastive head reads: what it compares, vectors of length 1.
+
+        Rows of zeros where the source is absent. head: by default the only one that gives embeddings.
+
+        Raises:
+            ConfigError: there is no such head, or several. DecodeError: a sample cannot be read.
+        """
+        if isinstance(samples, Mapping):
+            samples = [samples]
+        return embed(self, samples, head=head, batch_size=batch_size)
+
     def save(self, folder: str | Path, metrics: Mapping[str, float] | None = None) -> Path:
         """Write the pipeline as one folder: config, weights, modalities, needed plugins, model card."""
         from mmsdk.saving import save
@@ -125,7 +151,7 @@ class Pipeline(nn.Module):
 
     def _source(self, stream: str) -> Source:
         encoder = self.encoders[stream]
-        return Source(encoder.width, encoder.pooled_width, self.modalities.streams[stream].format)
+        return Source(encoder.width, encoder.pooled_width, self.modalities.streams[stream].format, encoder.temperature)
 
     def _read_source(self, read: str, sources: Mapping[str, Source]) -> Source:
         root, _, stream = read.partition(".")

@@ -47,10 +47,15 @@ class Run:
         return (self.folder / "metrics.json").exists() and (self.pipeline / "pipeline.json").exists()
 
     def begin(self, config: PipelineConfig, facts: Mapping[str, Any]) -> None:
-        """Write down what the run is of. Nothing stays of one that never came to its first checkpoint."""
+        """Write down what the run is of, as given and resolved. Nothing stays of one without a first checkpoint."""
         for path in (self._log, self._bad):
             path.unlink(missing_ok=True)
         replace(self.folder / "config.json", {"config": config.model_dump(mode="json"), **facts})
+
+    def resolved(self, config: PipelineConfig) -> PipelineConfig:
+        """The config that the run began with, resolved as it was then."""
+        tree = self.facts()["resolved"]
+        return config if tree == config.model_dump(mode="json") else PipelineConfig.model_validate(tree)
 
     def sweep(self) -> None:
         """Remove what a dead process left half written."""
@@ -58,10 +63,10 @@ class Run:
             sweep(folder)
 
     def facts(self) -> dict[str, Any]:
-        """What the run began with: "config", "data" (a digest), "processes", "threads"."""
+        """What the run began with: "config", "resolved" (the same), "data" (a digest), "processes", "threads"."""
         try:
             facts = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
-            return {key: facts[key] for key in ("config", "data", "processes", "threads")}
+            return {key: facts[key] for key in ("config", "resolved", "data", "processes", "threads")}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{self.folder / 'config.json'}: not of a run, or damaged: {error}") from None
 

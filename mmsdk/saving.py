@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 from safetensors import SafetensorError
@@ -26,6 +25,7 @@ from mmsdk.folders import load_tree, save_tree, standing, verify_folder, write_f
 from mmsdk.modalities import Modalities
 from mmsdk.pipeline import Pipeline
 from mmsdk.plugins import registry
+from mmsdk.resolution import components
 
 FORMAT = 1
 LOADED = ("pipeline.json", "model.safetensors", "modalities.json", "modalities.safetensors")
@@ -38,7 +38,7 @@ def save(pipeline: Pipeline, folder: Path, metrics: Mapping[str, float]) -> Path
     head = {
         "format": FORMAT,
         "mmsdk": registry().plugins[0].version,
-        "plugins": needed_plugins(config),
+        "plugins": needed_plugins(pipeline.config),
         "metrics": dict(metrics),
         "config": config,
     }
@@ -103,10 +103,10 @@ def find(folder: Path) -> Path:
     )
 
 
-def needed_plugins(config: Any) -> dict[str, dict[str, str]]:
-    """By prefix: the distribution and version of each plugin whose components a dumped config names."""
+def needed_plugins(config: PipelineConfig) -> dict[str, dict[str, str]]:
+    """By prefix: the distribution and version of each plugin whose components a config names."""
     owners = {}
-    for name in component_names(config):
+    for name in {component.type_name(): None for component in components(config)}:
         owner = registry().owner(name)
         prefix = name.partition(".")[0] if "." in name else ""
         if owner is None:
@@ -114,18 +114,6 @@ def needed_plugins(config: Any) -> dict[str, dict[str, str]]:
         elif owner.prefix:
             owners[prefix] = {"distribution": owner.distribution, "version": owner.version}
     return owners
-
-
-def component_names(tree: Any) -> Iterator[str]:
-    """Each `type` in a dumped config."""
-    if isinstance(tree, Mapping):
-        if isinstance(tree.get("type"), str):
-            yield tree["type"]
-        for value in tree.values():
-            yield from component_names(value)
-    elif isinstance(tree, list):
-        for value in tree:
-            yield from component_names(value)
 
 
 def _require(plugins: Mapping[str, Mapping[str, str]], home: Path) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.distributed import is_initialized
 
 from mmsdk import optimization
+from mmsdk.blocks import activation_checkpointing
 from mmsdk.checkpoint import restored
 from mmsdk.config import PipelineConfig, TrainingConfig
 from mmsdk.config_file import load_config
@@ -97,7 +98,8 @@ def train(
     if checked.training.trackers:
         accelerator.project_configuration.set_directories(str(run.folder))
         accelerator.init_trackers(stem)
-    with Progress(show and accelerator.is_main_process) as progress:
+    again = activation_checkpointing(pipeline, checked.training.activation_checkpointing)
+    with again, Progress(show and accelerator.is_main_process) as progress:
         for number in range(position.stage, len(job.stages)):
             _train_stage(job, job.stages[number], selections[number], accelerator, progress)
         metrics = _final_metrics(job, accelerator)

@@ -158,17 +158,28 @@ def _stages(config: PipelineConfig) -> Iterator[Problem]:
             yield from _part(config, (*where, "freeze", index), part)
         for part in stage.learning_rates:
             yield from _part(config, (*where, "learning_rates", part), part)
+        for stream in stage.layer_decay:
+            yield from _own_encoder(config, (*where, "layer_decay", stream), stream)
 
 
 def _training(config: PipelineConfig) -> Iterator[Problem]:
     group, stopping = config.training.group, config.training.early_stopping
     if group is not None and group not in config.streams:
         yield ("training", "group"), _no_stream(config, group)
+    for place, stream in enumerate(config.training.activation_checkpointing):
+        yield from _own_encoder(config, ("training", "activation_checkpointing", place), stream)
     chosen: list[tuple[Where, str | None]] = [(("training", "select_by"), config.training.select_by)]
     chosen += [(("training", "early_stopping", "metric"), stopping.metric)] if stopping is not None else []
     for where, metric in chosen:
         if metric is not None and metric.partition("/")[0] not in config.heads:
             yield where, f"Metrics are called head/metric, but '{metric}' begins with none of {listed(config.heads)}."
+
+
+def _own_encoder(config: PipelineConfig, where: Where, stream: str) -> Iterator[Problem]:
+    if stream not in config.streams:
+        yield where, _no_stream(config, stream)
+    elif config.owner_of(stream) != stream:
+        yield where, f"Stream '{stream}' shares its encoder: name '{config.owner_of(stream)}'."
 
 
 def _part(config: PipelineConfig, where: Where, part: str) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from mmsdk.components import HeadConfig, TargetConfig
-from mmsdk.errors import listed
+from mmsdk.errors import ConfigError, listed
 from mmsdk.fields import Dropout, Fraction, Positive
 from mmsdk.formats import Format, Source
 
@@ -155,12 +155,22 @@ class ContrastiveConfig(_CheckedHead):
     needs_target: ClassVar[bool] = False
     predicts: ClassVar[bool] = False
     metric_example: ClassVar[str | None] = None
-    width: Positive = Field(128, description="of the embeddings")
+    width: Positive | None = Field(
+        128, description="of the embeddings; null compares the encoders' own vectors, which must be of one width"
+    )
+    temperature: float | None = Field(
+        None, gt=0, le=10, description="where it begins; by default that of the pre-trained encoders, or else 0.07"
+    )
 
     def build(self, sources: Mapping[str, Source], target: Format | None) -> TaskHead:
         from mmsdk.builtin.heads.contrastive import Contrastive
 
-        return Contrastive({read: source.pooled_width for read, source in sources.items()}, self.width)
+        widths = {read: source.pooled_width for read, source in sources.items()}
+        if self.width is None and len(set(widths.values())) > 1:
+            found = ", ".join(f"'{read}' {width}" for read, width in widths.items())
+            raise ConfigError(f"Head 'contrastive' has 'width: null', but its sources differ: {found}. Give a width.")
+        known = [source.temperature for source in sources.values() if source.temperature is not None]
+        return Contrastive(widths, self.width, self.temperature or next(iter(known), 0.07))
 
 
 HEADS: list[type[HeadConfig]] = [

@@ -25,13 +25,21 @@ class Contrastive(TaskHead):
     target {ids [batch]} need not be told apart. Cost: similarities of the own samples with all samples, per
     two streams.
 
-    widths: of the pooled vector of each source. width: of the embeddings.
+    widths: of the pooled vector of each source. width: of the embeddings; None takes the pooled vectors as they are.
+    temperature: where it begins; CLIP began with 0.07.
     """
 
-    def __init__(self, widths: Mapping[str, int], width: int = 128) -> None:
+    embeds = True
+
+    def __init__(self, widths: Mapping[str, int], width: int | None = 128, temperature: float = 0.07) -> None:
         super().__init__()
-        self.project = Parts({name.replace(".", "-"): nn.Linear(source, width) for name, source in widths.items()})
-        self.log_scale = nn.Parameter(torch.tensor([math.log(1 / 0.07)]))  # as CLIP begins
+        self.project: Parts[nn.Module] = Parts(
+            {
+                name.replace(".", "-"): nn.Linear(source, width) if width is not None else nn.Identity()
+                for name, source in widths.items()
+            }
+        )
+        self.log_scale = nn.Parameter(torch.tensor([-math.log(temperature)]))
 
     def forward(self, reads: Mapping[str, Encoding], target: Inputs | None, step: Step) -> HeadOutput:
         """pooled [batch, pooled_width] of each source -> embeddings [batch, width].
