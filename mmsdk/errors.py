@@ -65,6 +65,14 @@ KNOWN_PLUGINS = {
 }
 
 
+def told(error: BaseException) -> str:
+    """The type and the text of somebody else's error, which may not even have one."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__
+
+
 def listed(names: Iterable[object], empty: str = "none") -> str:
     """`'a', 'b'`, or `empty` where there is nothing to list."""
     return ", ".join(f"'{name}'" for name in names) or empty

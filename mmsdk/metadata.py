@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, PackageNotFoundError, distributions, version
 
 API = "v1"
-"""The plugin API that this mmsdk speaks. The entry-point group of plugins is `mmsdk.` and this."""
-COMMANDS = f"mmsdk.{API}.commands"
+"""The plugin API that this mmsdk speaks."""
+GROUP = f"mmsdk.{API}"
+"""The entry-point group of plugins."""
+COMMANDS = f"{GROUP}.commands"
 """The entry-point group of commands."""
+
+
+SWITCHED_OFF = "MMSDK_DISABLE_PLUGINS"
+"""Environment variable: plugins that are not used, by prefix or distribution, with commas; `*` is all."""
+ALLOWED = "MMSDK_PLUGINS"
+"""Environment variable: the only plugins that are used, named likewise."""
+
+
+def switched_off(*names: str) -> str | None:
+    """Which environment variable switches off a plugin that is known by these names, if any does."""
+    off, only = (
+        {name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()}
+        for variable in (SWITCHED_OFF, ALLOWED)
+    )
+    if off & {"*", *names}:
+        return SWITCHED_OFF
+    return ALLOWED if only and not only & {"*", *names} else None
 
 
 def installed_entry_points() -> Iterator[EntryPoint]:

@@ -6,6 +6,7 @@ prefix says which plugin that is), so a slow or broken plugin costs nothing to t
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,8 +15,8 @@ from importlib import import_module
 from importlib.metadata import EntryPoint
 from typing import Any, Literal, get_args
 
-from mmsdk.errors import PluginError, UnknownComponentError, listed, unknown_component
-from mmsdk.metadata import API, distribution_of, installed_entry_points, version_of
+from mmsdk.errors import PluginError, UnknownComponentError, listed, told, unknown_component
+from mmsdk.metadata import API, distribution_of, installed_entry_points, switched_off, version_of
 
 HOOKS: Mapping[str, str] = {
     "modality": "mmsdk_modalities",
@@ -26,7 +27,7 @@ HOOKS: Mapping[str, str] = {
 PREFIX = r"[a-z][a-z0-9_]*"
 TYPE = rf"{PREFIX}(\.{PREFIX})*"
 Kind = Literal["modality", "encoder", "fusion", "head"]
-State = Literal["found", "loaded", "failed", "incompatible", "conflict"]
+State = Literal["found", "loaded", "failed", "incompatible", "conflict", "disabled"]
 
 
 @dataclass
@@ -55,7 +56,7 @@ class Plugin:
             self.state = "failed"
             self.reason = (
                 f"plugin '{self.prefix}' ({self.distribution} {self.version}) is installed but failed to load: "
-                f"{type(error).__name__}: {error}"
+                f"{told(error)}"
             )
 
 
@@ -206,7 +207,11 @@ def _described(point: EntryPoint, api: str) -> Plugin:
     """A plugin as its metadata tells it, without importing it."""
     name, version = distribution_of(point)
     plugin = Plugin(point.name, point.value.partition(":")[0].strip(), name, version, api)
-    if api != API:
+    variable = switched_off(point.name, name)
+    if variable is not None:
+        plugin.state = "disabled"
+        plugin.reason = f"{name} is switched off by {variable}={os.environ[variable]}"
+    elif api != API:
         plugin.state = "incompatible"
         newer = int(api[1:]) > int(API[1:])
         plugin.reason = f"{name} needs plugin API {api}, this mmsdk speaks {API}: "

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from mmsdk.config import PipelineConfig
+from mmsdk.errors import PluginError
+from mmsdk.looking import key_of, run_alone
 from mmsdk.plugins import Plugin, registry
 
 
@@ -28,6 +35,32 @@ def pipeline_schema(only: list[Plugin] | None = None) -> dict[str, Any]:
     path = {"type": "string", "format": "path", "description": "the file, where nothing else is to be said"}
     schema["$defs"]["DataConfig"] = {"anyOf": [path, schema["$defs"]["DataConfig"]]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def schema_of(plugins: Sequence[Plugin], deadline: float) -> tuple[dict[str, Any], list[str]]:
+    """The schema with the components of some plugins, made in a process of its own, like any look at them; and why
+    plugins are not in it that do not get on with the others.
+
+    Raises:
+        PluginError: that process did not come to a good end.
+    """
+    with tempfile.TemporaryDirectory(prefix="mmsdk-") as folder:
+        text, output = Path(folder) / "schema.json", Path(folder) / "output"
+        program = "from mmsdk.schema import write; write()"
+        ending = run_alone(["-c", program, str(text), *map(key_of, plugins)], deadline, output)
+        if ending.code != 0:
+            raise PluginError(f"the process that made the schema {ending.words}: `mmsdk plugins` tells more")
+        made = json.loads(text.read_text(encoding="utf-8"))
+        return made["schema"], made["left_out"]
+
+
+def write() -> None:
+    """The child: write the schema of the plugins that are asked for."""
+    path, *keys = sys.argv[1:]
+    asked = [plugin for plugin in registry().plugins if key_of(plugin) in keys]
+    made = {"schema": pipeline_schema(asked), "left_out": [plugin.reason for plugin in asked if plugin.reason]}
+    Path(path).write_text(json.dumps(made), encoding="utf-8")
+    os._exit(0)  # threads that a plugin has started may not hold us up
 
 
 def _objects(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:

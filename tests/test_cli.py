@@ -130,7 +130,7 @@ def test_a_reader_that_has_gone_is_no_traceback() -> None:
 def test_help_lists_our_commands_and_those_of_plugins(cli: Cli, bring: Callable[..., None]) -> None:
     bring("serve", "raise SystemExit('nobody called this command')")
     listed = cli("--help").stdout.partition("Commands:\n")[2].splitlines()
-    ours = ["quickstart", "validate", "schema", "data", "plugins", "train", "evaluate", "predict"]
+    ours = ["quickstart", "validate", "schema", "data", "train", "evaluate", "predict", "doctor", "plugins"]
     assert [line.split()[0] for line in listed] == [*ours, "serve"]
     assert listed[-1].endswith("(from test-serve)")
     assert "test_serve_commands" not in sys.modules

@@ -32,14 +32,16 @@ ONLY = {
     "mmsdk.explanation": "pydantic mmsdk.fields",
     "mmsdk.config_file": "pydantic mmsdk.config mmsdk.errors mmsdk.explanation mmsdk.fields",
     "mmsdk.yaml_file": "ruamel mmsdk.errors",
-    "mmsdk.schema": "mmsdk.config mmsdk.plugins",
+    "mmsdk.schema": "mmsdk.config mmsdk.errors mmsdk.looking mmsdk.plugins",
+    "mmsdk.looking": "mmsdk.errors mmsdk.plugins",
+    "mmsdk.resolution": "pydantic mmsdk.components",
     "mmsdk.containers": "torch",
     "mmsdk.interfaces": "torch numpy mmsdk.containers mmsdk.formats",
     "mmsdk.builtin.plugin": "mmsdk.builtin.declarations mmsdk.components mmsdk.hookspecs",
     "mmsdk.builtin.declarations.*": "pydantic pydantic_core mmsdk.builtin.declarations mmsdk.components "
     "mmsdk.errors mmsdk.fields mmsdk.formats",
     "mmsdk.testing*": (
-        "pytest torch numpy safetensors mmsdk.components mmsdk.containers mmsdk.errors mmsdk.folders mmsdk.formats "
+        "pytest torch numpy pydantic safetensors mmsdk.components mmsdk.containers mmsdk.errors mmsdk.folders mmsdk.formats "
         "mmsdk.interfaces mmsdk.plugins mmsdk.processes mmsdk.testing"
     ),
     "mmsdk.cli.*": "typer mmsdk.cli mmsdk.errors mmsdk.metadata",  # the rest is imported when a command runs

@@ -9,17 +9,20 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from mmsdk.errors import MmsdkError, PluginError, listed
-from mmsdk.metadata import COMMANDS, distribution_of, installed_entry_points
+from mmsdk.errors import MmsdkError, PluginError, listed, told
+from mmsdk.metadata import COMMANDS, GROUP, distribution_of, installed_entry_points, switched_off
 
 
 @cache
 def _found() -> dict[str, dict[str, EntryPoint]]:
     """By command: the distributions that bring it, one unless they are in conflict."""
+    points = [(distribution_of(point)[0], point) for point in installed_entry_points()]
+    prefixes = [(name, point.name) for name, point in points if point.group == GROUP]
     found: dict[str, dict[str, EntryPoint]] = {}
-    for point in installed_entry_points():
-        if point.group == COMMANDS:
-            found.setdefault(point.name, {}).setdefault(distribution_of(point)[0], point)
+    for name, point in points:
+        own = (prefix for other, prefix in prefixes if other == name)
+        if point.group == COMMANDS and not switched_off(name, *own):
+            found.setdefault(point.name, {}).setdefault(name, point)
     return found
 
 
@@ -54,4 +57,4 @@ def _loaded(name: str, points: dict[str, EntryPoint]) -> Any:
     except MmsdkError:
         raise
     except (Exception, SystemExit) as error:
-        raise PluginError(f"command '{name}' of {source} cannot be loaded: {type(error).__name__}: {error}") from None
+        raise PluginError(f"command '{name}' of {source} cannot be loaded: {told(error)}") from None

@@ -14,6 +14,7 @@ Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A pipeline in YA
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run's folder, or a saved pipeline.", show_default=False)
 ]
+Deadline = Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="How long plugins may take to be imported.")]
 Overrides = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the config.")]
 
 

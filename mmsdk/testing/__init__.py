@@ -16,11 +16,14 @@ from mmsdk.testing.decision import DecisionContract
 from mmsdk.testing.encoder import EncoderContract
 from mmsdk.testing.fusion import FusionContract
 from mmsdk.testing.head import HeadContract
+from mmsdk.testing.kinds import STREAM_VALUES, TARGET_VALUES, stream_modality
 from mmsdk.testing.modality import ModalityContract
 from mmsdk.testing.network import NetworkContract
 from mmsdk.testing.plugin import PluginContract
 
 __all__ = [
+    "STREAM_VALUES",
+    "TARGET_VALUES",
     "Contract",
     "DecisionContract",
     "EncoderContract",
@@ -29,4 +32,5 @@ __all__ = [
     "ModalityContract",
     "NetworkContract",
     "PluginContract",
+    "stream_modality",
 ]

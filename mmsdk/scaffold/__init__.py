@@ -1,0 +1,1 @@
+"""What is written for those who begin something: `mmsdk plugins new`."""
