@@ -19,6 +19,7 @@ import mmsdk
 from mmsdk import hookspecs
 from mmsdk.cli import app
 from mmsdk.plugins import HOOKS, Registry
+from mmsdk.testing.modality import KINDS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -159,6 +160,24 @@ def test_the_readme_names_every_component() -> None:
     core.load()
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert not [name for own in core.components.values() for name in own if f"`{name}`" not in text]
+
+
+def test_the_table_of_kinds_is_true() -> None:
+    """Its kinds are those that the contracts know, with their keys; components stand where they belong."""
+    rows = re.findall(r"^\| `(\w+)` \| (.*)$", (DOCS / "kinds.md").read_text(encoding="utf-8"), re.M)
+    assert {kind for kind, _ in rows} == set(KINDS)
+    here = Registry()
+    for kind, row in rows:
+        keys, *_ = row.split(" | ")
+        assert all(f"`{key}`" in keys for key in KINDS[kind]), kind
+        given = {name for name, each in here.all("modality").items() if each.gives == kind}
+        read = {name for name, each in here.all("encoder").items() if kind in each.reads}
+        assert not [name for name in given | read if f"`{name}`" not in row], kind
+
+
+def test_every_plugin_stands_in_the_table_of_plugins() -> None:
+    text = (DOCS / "plugins.md").read_text(encoding="utf-8")
+    assert not [path.name for path in (ROOT / "plugins").glob("*/") if f"| `{path.name}` |" not in text]
 
 
 def test_the_reference_is_current() -> None:

@@ -24,6 +24,9 @@ KINDS: Mapping[str, Mapping[str, torch.dtype]] = {
     "pixels": {"pixels": torch.float32},
     "tokens": {"ids": torch.int64, "mask": torch.bool},
     "sequence": {"values": torch.float32, "mask": torch.bool},
+    "waveform": {"samples": torch.float32, "mask": torch.bool},
+    "spectrogram": {"frames": torch.float32, "mask": torch.bool},
+    "frames": {"frames": torch.float32, "mask": torch.bool},
     "table": {"numbers": torch.float32, "categories": torch.int64},
     "label": {"ids": torch.int64},
     "labels": {"values": torch.float32},
@@ -31,7 +34,7 @@ KINDS: Mapping[str, Mapping[str, torch.dtype]] = {
     "soft_label": {"probabilities": torch.float32},
     "label_sequence": {"ids": torch.int64, "mask": torch.bool},
 }
-"""What `collate` gives for the kinds of the core. Other kinds are free to choose."""
+"""What `collate` gives for the standard kinds. Others, with a plugin's prefix, are free to choose."""
 
 
 class ModalityContract(Contract):
