@@ -102,6 +102,20 @@ class StageConfig(Strict):
     data: DataConfig | None = None
 
 
+class InitFrom(Strict):
+    """Begin with what another run has learned: weights, and the vocabularies and statistics that go with them."""
+
+    run: ConfigPath = Field(description="the folder of a finished run, or of a saved pipeline")
+    parts: list[str] = Field(
+        ["streams"], min_length=1, description="streams (all that both have), streams.<name>, fusion, heads.<name>"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _run_alone(cls, data: Any) -> Any:
+        return {"run": data} if isinstance(data, str | Path) else data
+
+
 class EarlyStopping(Strict):
     """Stop a stage when its main metric on the valid split has not improved for `patience` epochs."""
 
@@ -153,6 +167,7 @@ class PipelineConfig(Strict):
     fusion: AnyFusion | None = None
     heads: dict[Name, AnyHead] = Field(min_length=1)
     data: DataConfig | None = None
+    init_from: InitFrom | None = Field(None, description="another run to begin with; for a fresh run only")
     stages: list[StageConfig] = Field([], description="steps of the training; a single one by default")
     training: TrainingConfig = TrainingConfig()
     max_fusion_parameters: Positive = Field(100_000_000, description="a fusion that needs more is refused")

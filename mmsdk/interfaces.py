@@ -175,6 +175,10 @@ class TaskHead(nn.Module, ABC):
         """One prediction per row of the output."""
         raise NotImplementedError(f"{type(self).__name__} makes no predictions")
 
+    def remark(self, loss: float, batch: int) -> str | None:
+        """What to tell the user of an epoch's mean loss, with `batch` samples in a step, if anything."""
+        return None
+
     def metrics(self) -> Mapping[str, Metric]:
         """Fresh metrics by name; the first one is the main one."""
         return {}

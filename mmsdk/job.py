@@ -21,6 +21,7 @@ from mmsdk.run import BadSamples, Run
 from mmsdk.samples import InMemory, Row, digest, load_splits, splits_in_memory
 from mmsdk.sampling import FILLER, batches, share, shuffled
 from mmsdk.threads import choose_threads
+from mmsdk.warm_start import WarmStart
 
 
 @dataclass
@@ -202,6 +203,7 @@ def open_job(
     wait()
     started = run.started
     resolved = run.resolved(config) if started else config.resolve()
+    warm_start = WarmStart(resolved) if resolved.init_from is not None and not started else None
     modalities = Modalities(resolved)
     stages = plan_stages(config, data, modalities)
     fingerprint = digest({f"{plan.number} {name}": rows for plan in stages for name, rows in plan.splits.items()})
@@ -218,7 +220,7 @@ def open_job(
         facts = {"resolved": resolved.model_dump(mode="json"), "data": fingerprint}
         run.begin(config, facts | {"processes": processes, "threads": threads})
         rows = {id(row): row for plan in stages for row in plan.train}  # stages may share data
-        modalities.fit(rows.values)
+        modalities.fit(rows.values, warm_start.restore(modalities) if warm_start is not None else ())
         if config.training.on_error == "raise":
             require_targets(stages, modalities)
         write_folder(run.modalities, lambda aside: save_tree(modalities.state(), aside / "modalities"))
@@ -237,6 +239,8 @@ def open_job(
         position = checkpoints.position(newest)
     else:
         pipeline.initialize()
+        if warm_start is not None:
+            warm_start.fill(pipeline)
     if rank == 0:
         run.rewind(position.log_bytes)
     bad = BadSamples(run, config.training.on_error, sum(len(plan.train) for plan in stages))

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 LOG_SECONDS = 2.0
+REMARK = 3
+"""The epoch after which heads may say that something looks wrong: by then most have begun to learn."""
 
 
 class Journal:
@@ -62,6 +64,11 @@ class Journal:
         self.job.position.sums = {}
         self._write("epoch", losses, epoch=epoch, metrics=dict(figures))
         progress.epoch(self.plan.config.name, epoch, self.plan.epochs, losses, figures)
+        if epoch == min(REMARK, self.plan.epochs):
+            for name, loss in losses.items():
+                remark = self.job.pipeline.heads[name].remark(loss, min(self.plan.batch_size, len(self.plan.train)))
+                if remark is not None:
+                    progress.say(f"{name}: {remark}")
 
     def resume(self) -> None:
         """Measuring and saving do not count as training time."""

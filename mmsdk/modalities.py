@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,8 +52,10 @@ class Modalities:
         columns = {name: config.heads[name].target_column() for name in self.targets}
         self.target_ports = [Port(name, columns[name] or name, each) for name, each in self.targets.items()]
 
-    def fit(self, rows: Callable[[], Iterable[Row]]) -> Modalities:
+    def fit(self, rows: Callable[[], Iterable[Row]], known: Collection[str] = ()) -> Modalities:
         """Fit each modality once, over the training values of every stream that uses it.
+
+        known: streams whose modality has been restored already.
 
         Raises:
             DataError: a stream or a target has no value in any training row.
@@ -61,7 +63,7 @@ class Modalities:
         for modality in _distinct([*self.streams.values(), *self.targets.values()]):
             ports = [port for port in [*self.stream_ports, *self.target_ports] if port.modality is modality]
             values = _Values(rows(), ports)
-            if modality.fits:
+            if modality.fits and not any(port.name in known for port in ports if port in self.stream_ports):
                 _fit(modality, values)
             values.require_all()
         return self

@@ -34,7 +34,7 @@ LOADED = ("pipeline.json", "model.safetensors", "modalities.json", "modalities.s
 
 def save(pipeline: Pipeline, folder: Path, metrics: Mapping[str, float]) -> Path:
     """Write the pipeline to a folder; what stood there is replaced only once the new one is whole."""
-    config = pipeline.config.model_dump(mode="json", exclude={"data", "stages"})
+    config = pipeline.config.model_dump(mode="json", exclude={"data", "stages", "init_from"})
     head = {
         "format": FORMAT,
         "mmsdk": registry().plugins[0].version,

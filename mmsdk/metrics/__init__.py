@@ -10,7 +10,7 @@ from mmsdk.metrics.labels import (
     SubsetAccuracy,
 )
 from mmsdk.metrics.numbers import R2, MeanAbsoluteError, Pearson, RootMeanSquaredError
-from mmsdk.metrics.ranks import MeanReciprocalRank, Recall
+from mmsdk.metrics.ranks import MeanReciprocalRank, MedianRank, Recall
 from mmsdk.metrics.torchmetrics import TorchMetric, extra_metrics
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "MacroF1",
     "MeanAbsoluteError",
     "MeanReciprocalRank",
+    "MedianRank",
     "MicroF1",
     "Pearson",
     "Recall",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,12 +18,21 @@ BLOCK = 1024  # rows of the table of similarities that are in memory at once
 class RankMetric(RowMetric):
     """Base of figures of ranks: each row of one stream looks for its partner among all rows of another one.
 
-    Ties count against the model. With targets, any row of the same target is a partner. Of several streams
-    the first two are measured; rows that lack one of them are left out.
+    Ties count against the model. With targets, any row of the same target is a partner. Rows that lack one of the two
+    streams are left out.
+
+    pair: the streams; by default the first two. direction: "there" searches the second stream by the first one,
+    "back" the first by the second, "both" is the mean of the two figures.
     """
 
+    def __init__(
+        self, pair: tuple[str, str] | None = None, direction: Literal["there", "back", "both"] = "both"
+    ) -> None:
+        super().__init__()
+        self.pair, self.direction = pair, direction
+
     def keep(self, output: HeadOutput, target: Inputs | None) -> tuple[Tensor, ...] | None:
-        first, second = list(output.embeddings.values())[:2]  # [batch, width]; zeros where absent
+        first, second = (output.embeddings[name] for name in self.pair or list(output.embeddings)[:2])  # [batch, width]
         rows = first.any(dim=1) & second.any(dim=1)
         ids = torch.full((len(first),), -1)
         if target is not None:
@@ -35,7 +45,12 @@ class RankMetric(RowMetric):
 
     def figure(self, *columns: Tensor) -> float:
         first, second, ids = columns
-        return float((self.value(_ranks(first, second, ids)) + self.value(_ranks(second, first, ids))) / 2)
+        figures = []
+        if self.direction != "back":
+            figures.append(self.value(_ranks(first, second, ids)))
+        if self.direction != "there":
+            figures.append(self.value(_ranks(second, first, ids)))
+        return float(torch.stack(figures).mean())
 
 
 def _ranks(queries: Tensor, found: Tensor, ids: Tensor) -> Tensor:
@@ -52,10 +67,12 @@ def _ranks(queries: Tensor, found: Tensor, ids: Tensor) -> Tensor:
 
 
 class Recall(RankMetric):
-    """The share of rows whose partner is among the first `k`, as the mean of both directions."""
+    """The share of rows whose partner is among the first `k`."""
 
-    def __init__(self, k: int) -> None:
-        super().__init__()
+    def __init__(
+        self, k: int, pair: tuple[str, str] | None = None, direction: Literal["there", "back", "both"] = "both"
+    ) -> None:
+        super().__init__(pair, direction)
         self.k = k
 
     def value(self, ranks: Tensor) -> Tensor:
@@ -63,7 +80,16 @@ class Recall(RankMetric):
 
 
 class MeanReciprocalRank(RankMetric):
-    """The mean of 1 / rank of the partner, as the mean of both directions."""
+    """The mean of 1 / rank of the partner."""
 
     def value(self, ranks: Tensor) -> Tensor:
         return (1 / ranks).mean()
+
+
+class MedianRank(RankMetric):
+    """The median of the ranks of the partner; 1 is the best there is."""
+
+    larger_is_better = False
+
+    def value(self, ranks: Tensor) -> Tensor:
+        return ranks.quantile(0.5)

@@ -243,6 +243,11 @@ class TestContrastive(HeadContract):
     compares_rows = True
 
 
+class TestSigmoidContrastive(HeadContract):
+    config = heads.ContrastiveConfig(reads=["image", "text"], width=7, loss="siglip")
+    compares_rows = True
+
+
 class TestContrastiveWithTarget(HeadContract):
     config = heads.ContrastiveConfig(reads=["image", "text"], target="y", width=7)
     values = ("cat", "dog")

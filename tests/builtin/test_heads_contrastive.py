@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from itertools import combinations
+from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from mmsdk.builtin.declarations.heads import ContrastiveConfig
@@ -19,10 +21,10 @@ WIDTHS = {"image": 6, "fused.text": 4, "voice": 5}
 BATCH = 8
 
 
-def build(*reads: str) -> Contrastive:
+def build(*reads: str, **options: Any) -> Contrastive:
     torch.manual_seed(0)
     sources = {name: Source(3, WIDTHS[name]) for name in reads or WIDTHS}
-    head = ContrastiveConfig(width=7).build(sources, None)
+    head = ContrastiveConfig(width=7, reads=list(sources), **options).build(sources, None)
     assert isinstance(head, Contrastive)
     return head
 
@@ -93,10 +95,65 @@ def test_against_the_formula(names: tuple[str, ...], target: Inputs | None) -> N
         torch.testing.assert_close(gradient, parameter.grad)
 
 
+def yes_or_no(head: Contrastive, given: Mapping[str, Encoding], target: Inputs | None) -> Tensor:
+    """The sigmoid loss, pair by pair, as the formula says it."""
+    scale, total = head.log_scale.exp(), torch.zeros(())
+    assert head.bias is not None
+    for first, second in combinations(given, 2):
+        rows = [row for row in range(BATCH) if given[first].present[row] and given[second].present[row]]
+        vectors = {}
+        for name, project in zip(given, head.project.values(), strict=True):
+            vectors[name] = torch.nn.functional.normalize(project(given[name].pooled), dim=1)
+        for row in rows:
+            for other in rows:
+                z = 1 if row == other else -1
+                if z == 1 or not same(target, row, other):
+                    logit = scale * vectors[first][row] @ vectors[second][other] + head.bias
+                    total = total - torch.log(1 / (1 + torch.exp(-z * logit))).sum()
+    return total
+
+
 @pytest.mark.parametrize("target", [None, some_target()], ids=["plain", "target"])
-def test_two_processes_add_up_to_one(target: Inputs | None) -> None:
+def test_the_sigmoid_loss_against_the_formula(target: Inputs | None) -> None:
+    head, given = build(loss="siglip"), reads()
+    assert float(head.log_scale.detach().exp()) == pytest.approx(10) and head.bias is not None
+    output = head(given, target, step())
+    torch.testing.assert_close(loss_of(output), yes_or_no(head, given, target))
+    assert output.count == plain(head, given, target)[1]
+    loss_of(output).backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in head.parameters())
+
+
+def test_only_named_pairs_are_compared() -> None:
+    some = build(pairs=[("image", "voice"), ("voice", "fused.text")])
+    output = some(reads(), None, step())
+    alone = [build(*pair)(reads(*pair), None, step()) for pair in (("image", "voice"), ("voice", "fused.text"))]
+    assert output.count is not None and output.count > 0
+    assert len(output.embeddings) == 3 and len(alone) == 2
+    whole = build()
+    whole.load_state_dict(some.state_dict())
+    assert loss_of(whole(reads(), None, step())) > loss_of(output)
+    names = list(some.metrics())
+    assert names[-2:] == ["recall_at_1_image_to_voice", "recall_at_1_voice_to_image"]
+
+
+@pytest.mark.parametrize("pair", [("image", "sound"), ("image", "image")])
+def test_pairs_are_of_what_is_read(pair: tuple[str, str]) -> None:
+    with pytest.raises(ValidationError, match="Give two different ones of 'image', 'voice'"):
+        build("image", "voice", pairs=[pair])
+
+
+def test_a_loss_of_guessing_is_remarked() -> None:
+    said = build().remark(math.log(32) * 0.99, 32)
+    assert said is not None and "log(32) = 3.466" in said
+    assert build().remark(math.log(32) * 0.9, 32) is None and build(loss="siglip").remark(99.0, 32) is None
+
+
+@pytest.mark.parametrize("loss", ["infonce", "siglip"])
+@pytest.mark.parametrize("target", [None, some_target()], ids=["plain", "target"])
+def test_two_processes_add_up_to_one(target: Inputs | None, loss: str) -> None:
     """Each sees the other's rows through `gather`; sums of losses, counts and gradients are those of one process."""
-    head, given, half = build(), reads(), BATCH // 2
+    head, given, half = build(loss=loss), reads(), BATCH // 2
     whole = head(given, target, step())
     loss_of(whole).backward()
     expected = [parameter.grad.clone() for parameter in head.parameters() if parameter.grad is not None]
@@ -219,6 +276,8 @@ def test_it_learns_to_find_partners() -> None:
         optimizer.step()
     with torch.no_grad():
         after = figures()
-    assert list(after) == ["recall_at_1", "recall_at_5", "recall_at_10", "mean_reciprocal_rank"]
+    both = (after["recall_at_1_image_to_voice"] + after["recall_at_1_voice_to_image"]) / 2
+    assert after["recall_at_1"] == pytest.approx(both)
+    assert before["median_rank"] > 3 and after["median_rank"] == 1
     assert before["recall_at_1"] < 0.2 and after["recall_at_1"] > 0.9
     assert after["recall_at_1"] <= after["mean_reciprocal_rank"] <= after["recall_at_5"] <= after["recall_at_10"]

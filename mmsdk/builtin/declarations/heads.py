@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from mmsdk.components import HeadConfig, TargetConfig
 from mmsdk.errors import ConfigError, listed
-from mmsdk.fields import Dropout, Fraction, Positive
+from mmsdk.fields import Dropout, Fraction, Positive, errors_at
 from mmsdk.formats import Format, Source
 
 if TYPE_CHECKING:
@@ -158,9 +158,24 @@ class ContrastiveConfig(_CheckedHead):
     width: Positive | None = Field(
         128, description="of the embeddings; null compares the encoders' own vectors, which must be of one width"
     )
-    temperature: float | None = Field(
-        None, gt=0, le=10, description="where it begins; by default that of the pre-trained encoders, or else 0.07"
+    loss: Literal["infonce", "siglip"] = Field(
+        "infonce", description="infonce: find the partner among all; siglip: for each two, whether they are partners"
     )
+    temperature: float | None = Field(
+        None, gt=0, le=10, description="where it begins; by default that of the pre-trained encoders, or of the papers"
+    )
+    pairs: list[tuple[str, str]] = Field([], description="which of `reads` are compared; by default each two of them")
+
+    @model_validator(mode="after")
+    def _pairs_are_read(self) -> ContrastiveConfig:
+        for place, pair in enumerate(self.pairs):
+            unknown = [name for name in pair if name not in self.reads]
+            if unknown or pair[0] == pair[1]:
+                raise errors_at(
+                    "head",
+                    [(("pairs", place), f"Give two different ones of {listed(self.reads)}, found {list(pair)}.")],
+                )
+        return self
 
     def build(self, sources: Mapping[str, Source], target: Format | None) -> TaskHead:
         from mmsdk.builtin.heads.contrastive import Contrastive
@@ -170,7 +185,8 @@ class ContrastiveConfig(_CheckedHead):
             found = ", ".join(f"'{read}' {width}" for read, width in widths.items())
             raise ConfigError(f"Head 'contrastive' has 'width: null', but its sources differ: {found}. Give a width.")
         known = [source.temperature for source in sources.values() if source.temperature is not None]
-        return Contrastive(widths, self.width, self.temperature or next(iter(known), 0.07))
+        temperature = self.temperature or next(iter(known), None)
+        return Contrastive(widths, self.width, loss=self.loss, temperature=temperature, pairs=self.pairs)
 
 
 HEADS: list[type[HeadConfig]] = [

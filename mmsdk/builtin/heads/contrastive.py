@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,26 +13,41 @@ from torch import Tensor, nn
 
 from mmsdk.containers import Encoding, HeadOutput, Inputs, Step
 from mmsdk.interfaces import Metric, TaskHead
-from mmsdk.metrics import MeanReciprocalRank, Recall
+from mmsdk.metrics import MeanReciprocalRank, MedianRank, Recall
 from mmsdk.modules import Parts
+
+BEGINNING = {"infonce": 0.07, "siglip": 0.1}
+"""The temperature that the papers began with."""
 
 
 class Contrastive(TaskHead):
-    """InfoNCE in both directions between each two of the streams that are read, with a learned temperature.
+    """Compares each two of the streams that are read, with a learned temperature t: similarities are s / t.
 
-    Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021 (CLIP). Each
-    sample's vector of one stream has to tell the same sample's vector of the other stream from those of all
-    other samples, of all processes. A sample counts for two streams where it has both. Samples with the same
-    target {ids [batch]} need not be told apart. Cost: similarities of the own samples with all samples, per
-    two streams.
+    "infonce": each sample's vector of one stream has to tell the same sample's vector of the other stream from those of
+    all other samples, of all processes, in both directions: cross-entropy over rows and over columns (Radford et al.,
+    "Learning Transferable Visual Models From Natural Language Supervision", 2021; CLIP).
+    "siglip": for each two samples, whether they are the same one, as a yes or no of its own: -log sigmoid(z (s / t +
+    b)) with z = 1 for the same one and else -1, b learned (Zhai et al., "Sigmoid Loss for Language Image Pre-Training",
+    2023).
+
+    A sample counts for two streams where it has both. Samples with the same target {ids [batch]} need not be told
+    apart. Cost: similarities of the own samples with all samples, per two streams.
 
     widths: of the pooled vector of each source. width: of the embeddings; None takes the pooled vectors as they are.
-    temperature: where it begins; CLIP began with 0.07.
+    temperature: where it begins. pairs: which streams are compared; by default each two.
     """
 
     embeds = True
 
-    def __init__(self, widths: Mapping[str, int], width: int | None = 128, temperature: float = 0.07) -> None:
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        width: int | None = 128,
+        *,
+        loss: Literal["infonce", "siglip"] = "infonce",
+        temperature: float | None = None,
+        pairs: Sequence[tuple[str, str]] = (),
+    ) -> None:
         super().__init__()
         self.project: Parts[nn.Module] = Parts(
             {
@@ -39,7 +55,10 @@ class Contrastive(TaskHead):
                 for name, source in widths.items()
             }
         )
-        self.log_scale = nn.Parameter(torch.tensor([-math.log(temperature)]))
+        self.pairs = list(pairs) or list(combinations(widths, 2))
+        self.log_scale = nn.Parameter(torch.tensor([-math.log(temperature or BEGINNING[loss])]))
+        # So that at first, when nearly all pairs are different ones, "different" is the answer to everything.
+        self.bias = nn.Parameter(torch.tensor([-10.0])) if loss == "siglip" else None
 
     def forward(self, reads: Mapping[str, Encoding], target: Inputs | None, step: Step) -> HeadOutput:
         """pooled [batch, pooled_width] of each source -> embeddings [batch, width].
@@ -55,12 +74,11 @@ class Contrastive(TaskHead):
         everywhere = {name: step.gather(rows) for name, rows in present.items()}  # [all]
         rivals = None if target is None else _rivals(target, step)  # [batch, all]
         losses, counts = [], []
-        for first, second in combinations(reads, 2):
+        for first, second in self.pairs:
             both, columns = present[first] & present[second], everywhere[first] & everywhere[second]
             others = columns if rivals is None else columns & rivals
-            for one, other in ((first, second), (second, first)):
-                each = self._losses(own[one], every[other], others, step.offset)  # [batch]
-                losses.append(each.masked_fill(~both, 0).sum() / 2)
+            each = self._losses(own, every, (first, second), others, step.offset)  # [batch]
+            losses.append(each.masked_fill(~both, 0).sum())
             counts.append(both.sum())
         return HeadOutput(
             loss=torch.stack(losses).sum(),
@@ -69,27 +87,60 @@ class Contrastive(TaskHead):
             embeddings=own,
         )
 
-    def _losses(self, own: Tensor, every: Tensor, others: Tensor, offset: int) -> Tensor:
-        """-log softmax of each row's similarity to its own column, among that one and `others`: [batch].
+    def _losses(
+        self,
+        own: Mapping[str, Tensor],
+        every: Mapping[str, Tensor],
+        pair: tuple[str, str],
+        others: Tensor,
+        offset: int,
+    ) -> Tensor:
+        """The loss of each row [batch]. own [batch, width], every [all, width]; others [all] or [batch, all] bool."""
+        first, second = pair
+        similar = self._similar(own[first], every[second])  # [batch, all]
+        numbers = torch.arange(similar.shape[1], device=similar.device)
+        diagonal = numbers == numbers[: len(similar), None] + offset  # [batch, all]
+        if self.bias is not None:
+            sign = torch.where(diagonal, 1.0, -1.0)
+            each = -F.logsigmoid(sign * (similar + self.bias))
+            return each.masked_fill(~(others | diagonal), 0).sum(dim=1)
+        hidden = ~(others | diagonal)
+        there = _cross_entropy(similar, hidden, offset)
+        back = _cross_entropy(self._similar(own[second], every[first]), hidden, offset)
+        return (there + back) / 2
 
-        own [batch, width], every [all, width], others [all] or [batch, all] bool.
-        """
+    def _similar(self, own: Tensor, every: Tensor) -> Tensor:
         scale = self.log_scale.clamp(max=math.log(100)).exp()  # bounded as in CLIP
         with torch.autocast(own.device.type, enabled=False):  # a hundredfold, rounding in bfloat16 would count
-            similar = scale * own @ every.T  # [batch, all]
-        numbers = torch.arange(len(every), device=own.device)
-        diagonal = numbers == numbers[: len(own), None] + offset  # [batch, all]
-        among = similar.masked_fill(~(others | diagonal), -torch.inf)
-        return among.logsumexp(dim=1) - similar.diagonal(offset)
+            similar: Tensor = scale * own @ every.T
+        return similar
+
+    def remark(self, loss: float, batch: int) -> str | None:
+        """InfoNCE at log(batch) is that of guessing."""
+        if self.bias is not None or loss < 0.98 * math.log(max(batch, 2)):
+            return None
+        return (
+            f"the loss {loss:.3f} is still that of guessing, log({batch}) = {math.log(batch):.3f}: do the streams of a "
+            "row belong together? Try another learning_rate, more warmup, or a larger batch_size"
+        )
 
     def metrics(self) -> Mapping[str, Metric]:
-        """Of the first two streams, over the whole split."""
+        """Of the first pair, over the whole split; where no direction is named, the mean of both."""
+        pair = first, second = self.pairs[0]
         return {
-            "recall_at_1": Recall(1),
-            "recall_at_5": Recall(5),
-            "recall_at_10": Recall(10),
-            "mean_reciprocal_rank": MeanReciprocalRank(),
+            "recall_at_1": Recall(1, pair),
+            "recall_at_5": Recall(5, pair),
+            "recall_at_10": Recall(10, pair),
+            "mean_reciprocal_rank": MeanReciprocalRank(pair),
+            "median_rank": MedianRank(pair),
+            f"recall_at_1_{first}_to_{second}": Recall(1, pair, "there"),
+            f"recall_at_1_{second}_to_{first}": Recall(1, pair, "back"),
         }
+
+
+def _cross_entropy(similar: Tensor, hidden: Tensor, offset: int) -> Tensor:
+    """-log softmax of each row's similarity to its own column, among that one and those not hidden: [batch]."""
+    return similar.masked_fill(hidden, -torch.inf).logsumexp(dim=1) - similar.diagonal(offset)
 
 
 def _unit(vectors: Tensor, present: Tensor) -> Tensor:
