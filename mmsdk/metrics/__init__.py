@@ -10,6 +10,7 @@ from mmsdk.metrics.labels import (
     SubsetAccuracy,
 )
 from mmsdk.metrics.numbers import R2, MeanAbsoluteError, Pearson, RootMeanSquaredError
+from mmsdk.metrics.pairs import PairAccuracy
 from mmsdk.metrics.ranks import MeanReciprocalRank, MedianRank, Recall
 from mmsdk.metrics.torchmetrics import TorchMetric, extra_metrics
 
@@ -24,6 +25,7 @@ __all__ = [
     "MeanReciprocalRank",
     "MedianRank",
     "MicroF1",
+    "PairAccuracy",
     "Pearson",
     "Recall",
     "RootMeanSquaredError",

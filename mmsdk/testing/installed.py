@@ -78,7 +78,7 @@ def smallest(component: type[Any]) -> Any:
     options: dict[str, Any] = {"width": 8} if "width" in component.model_fields else {}
     if issubclass(component, HeadConfig):
         options |= {"target": "y"} if component.target_modality is not None else {}
-        options |= {"reads": ["image", "text"]} if component.sources == "several" else {}
+        options |= {"reads": ["image", "text", "fused"]} if component.sources == "several" else {}
     try:
         return component(**options)
     except ValidationError:

@@ -189,10 +189,43 @@ class ContrastiveConfig(_CheckedHead):
         return Contrastive(widths, self.width, loss=self.loss, temperature=temperature, pairs=self.pairs)
 
 
+class MatchingConfig(_CheckedHead):
+    """Tells whether the streams of a sample belong together, or come from two different samples.
+
+    Reads `fused` and the streams that it mixes. A `contrastive` head of the same streams, named before it, makes it
+    look at samples that are hard to tell apart. With a `target`, samples of the same label are not mixed.
+    """
+
+    type: Literal["matching"] = "matching"
+    sources: ClassVar[Literal["one", "several"]] = "several"
+    target_modality: ClassVar[str | None] = "label"
+    target_kinds: ClassVar[tuple[str, ...]] = ("label",)
+    needs_target: ClassVar[bool] = False
+    metric_example: ClassVar[str | None] = None
+    hidden: list[Positive] = Field([], description="widths of hidden layers; none by default")
+    dropout: Dropout = 0.0
+    temperature: float = Field(0.1, gt=0, le=100, description="the lower, the more it looks at hard ones")
+
+    @model_validator(mode="after")
+    def _fused_and_streams(self) -> MatchingConfig:
+        streams = [name for name in self.reads if name != "fused"]
+        if "reads" in self.model_fields_set and (len(streams) == len(self.reads) or len(streams) < 2):
+            raise errors_at(
+                "head", [(("reads",), f"Give fused and two streams or more: reads: [fused, {', '.join(streams)}...].")]
+            )
+        return self
+
+    def build(self, sources: Mapping[str, Source], target: Format | None) -> TaskHead:
+        from mmsdk.builtin.heads.matching import Matching
+
+        return Matching(sources["fused"].pooled_width, self.hidden, self.dropout, self.temperature)
+
+
 HEADS: list[type[HeadConfig]] = [
     ClassificationConfig,
     MultilabelConfig,
     RegressionConfig,
     TokenClassificationConfig,
     ContrastiveConfig,
+    MatchingConfig,
 ]
