@@ -37,6 +37,7 @@ class Sound(NamedTuple):
     rate: int
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what is not finite is refused in the end
 def sound_of(value: Any, max_seconds: float) -> Sound:
     """A path, the bytes of a file, or a mapping with "samples" ([time] or [time, channels]) and "rate".
 
@@ -132,6 +133,5 @@ def _from_array(value: Any, rate: Any, max_seconds: float) -> Sound:
         raise DecodeError("the sound has no channels")
     _check(int(rate), samples.shape[1] if samples.ndim == 2 else 1, len(samples), max_seconds)
     scale = 2.0**15 if samples.dtype == np.int16 else 2.0**31 if samples.dtype == np.int32 else 1.0
-    with np.errstate(over="ignore"):  # what becomes infinite is refused with all that is not finite
-        single = (samples / scale).astype(np.float32)
+    single = (samples / scale).astype(np.float32)
     return Sound(single.mean(axis=1) if single.ndim == 2 else single, int(rate))

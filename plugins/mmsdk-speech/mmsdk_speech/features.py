@@ -22,6 +22,7 @@ class LogMel(nn.Module):
     """log(1 + power / FLOOR) in mel bins: triangles whose corners are evenly spaced in mel, 2595 log10(1 + f / 700).
 
     rate: samples per second. window, step: in seconds. low, high: in Hz, the outer corners; high None is rate / 2.
+    dynamic_range: in decibels; what is further below the loudest bin of a row is raised to that.
     width: of what it gives.
 
     Raises:
@@ -39,12 +40,14 @@ class LogMel(nn.Module):
         step: float = 0.010,
         low: float = 20.0,
         high: float | None = None,
+        dynamic_range: float | None = None,
     ) -> None:
         super().__init__()
         self.rate, self.bins, self.width = rate, bins, bins
         self.window, self.step = max(2, round(window * rate)), max(1, round(step * rate))
         self.size = 2 ** math.ceil(math.log2(self.window))  # of the Fourier transform
         self.low, self.high = low, rate / 2 if high is None else high
+        self.dynamic_range = dynamic_range
         if not self.low < self.high <= rate / 2:
             raise ConfigError(f"Mel bins from {low:g} to {self.high:g} Hz do not fit 0 to {rate / 2:g} Hz")
         filters = self._filters()
@@ -61,14 +64,17 @@ class LogMel(nn.Module):
         samples = samples.masked_fill(~mask, 0)
         short = max(0, self.window - samples.shape[1])
         pieces = functional.pad(samples, (0, short)).unfold(1, self.window, self.step)  # [n, length, window]
+        times = mask.sum(dim=1, keepdim=True)  # [n, 1]
+        lengths = (1 + (times - self.window).clamp(min=0) // self.step) * (times > 0)
+        there = torch.arange(pieces.shape[1], device=mask.device) < lengths  # [n, length]
         # Neither Fourier transforms nor logarithms of powers are for 16 bits.
         with torch.autocast(samples.device.type, enabled=False):
             spectrum = torch.fft.rfft(self._prepared(pieces.float()) * self.taper, n=self.size)
-            power = spectrum.real.square() + spectrum.imag.square()  # [n, length, size / 2 + 1]
-            frames = self._finished(power @ self.filters)
-        times = mask.sum(dim=1, keepdim=True)  # [n, 1]
-        lengths = (1 + (times - self.window).clamp(min=0) // self.step) * (times > 0)
-        return frames, torch.arange(pieces.shape[1], device=mask.device) < lengths
+            power = (spectrum.real.square() + spectrum.imag.square()) @ self.filters  # [n, length, bins]
+            if self.dynamic_range is not None:
+                loudest = power.masked_fill(~there[..., None], 0).amax(dim=(1, 2), keepdim=True)
+                power = power.maximum(loudest * 10 ** (-self.dynamic_range / 10))
+            return self._finished(power), there
 
     def _taper(self) -> Tensor:
         return torch.hann_window(self.window)

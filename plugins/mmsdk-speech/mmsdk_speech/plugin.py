@@ -67,13 +67,16 @@ class FeaturesConfig(BaseModel):
     step: float = Field(0.010, gt=0, le=1, description="from one frame to the next, in seconds")
     low: float = Field(20.0, ge=0, description="in Hz: where the lowest bin begins")
     high: float | None = Field(None, gt=0, description="in Hz: where the highest bin ends; by default half of the rate")
+    dynamic_range: float | None = Field(
+        None, gt=0, description="in decibels: what is further below the loudest moment and bin is raised to that"
+    )
     normalize: bool = Field(True, description="per sound: mean 0 of each bin, standard deviation 1 of all")
 
     def build(self, format: Format) -> LogMel:
         from mmsdk_speech.features import Fbank, LogMel, Mfcc
 
         assert format.rate is not None
-        options = self.model_dump(include={"bins", "window", "step", "low", "high"})
+        options = self.model_dump(include={"bins", "window", "step", "low", "high", "dynamic_range"})
         if self.type == "mfcc":
             return Mfcc(format.rate, coefficients=self.coefficients, **options)
         return (LogMel if self.type == "log_mel" else Fbank)(format.rate, **options)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import struct
-import time
+import subprocess
+import sys
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -123,59 +124,12 @@ def test_a_header_that_lies_about_the_length_gains_nothing(
         sound_of(encoded(tone(0.5)), 30)
 
 
-def mutated(data: bytes, rng: np.random.Generator) -> bytes:
-    """Cut off, overwritten, in the header or anywhere, repeated, or with a field of extreme numbers."""
-    changed = bytearray(data)
-    for _ in range(rng.integers(1, 4)):
-        place = int(rng.integers(0, min(len(changed), 64) if rng.random() < 0.6 else len(changed)))
-        kind = rng.integers(0, 5)
-        if kind == 0:
-            changed[place] = int(rng.integers(0, 256))
-        elif kind == 1:
-            changed[place : place + 4] = [b"\xff" * 4, b"\0" * 4, b"\xff\xff\xff\x7f", b"\0\0\0\x80"][
-                rng.integers(0, 4)
-            ]
-        elif kind == 2:
-            del changed[max(4, place) :]
-        elif kind == 3:
-            changed[place:place] = changed[place : place + int(rng.integers(1, 200))]
-        else:
-            changed[place : place + 16] = rng.bytes(16)
-        changed = changed or bytearray(b"R")
-    return bytes(changed)
-
-
-def fuzz(rounds: int, seed: int) -> tuple[int, int, float]:
-    """How many mutated files could be read, how many could not, and the longest time one took."""
-    rng = np.random.default_rng(seed)
-    sound = (0.3 * rng.standard_normal((2_000, 2))).astype(np.float32)
-    files = []
-    for format, subtype, _ in FORMATS:
-        file = BytesIO()
-        soundfile.write(file, sound, 16_000, format=format, subtype=subtype)
-        files.append(file.getvalue())
-    read = refused = 0
-    slowest = 0.0
-    for number in range(rounds):
-        data = mutated(files[number % len(files)], rng)
-        began = time.perf_counter()
-        try:
-            found = sound_of(data, 10)
-            assert np.isfinite(found.samples).all() and 0 < len(found.samples) <= 10 * found.rate
-            read += 1
-        except DecodeError as error:
-            assert error.reason
-            refused += 1
-        slowest = max(slowest, time.perf_counter() - began)
-    return read, refused, slowest
-
-
-def test_mutated_files_raise_nothing_but_decode_errors() -> None:
-    read, refused, slowest = fuzz(300, seed=0)
-    assert read > 30 and refused > 30 and slowest < 5
-
-
-@pytest.mark.slow
-def test_many_mutated_files_raise_nothing_but_decode_errors() -> None:
-    read, refused, slowest = fuzz(2_000, seed=1)
-    assert read > 200 and refused > 200 and slowest < 5
+@pytest.mark.parametrize("rounds", [300, pytest.param(2_000, marks=pytest.mark.slow)])
+def test_mutated_files_raise_nothing_but_decode_errors(rounds: int) -> None:
+    """In a process of its own: nothing here may crash it, hang, or fill the memory."""
+    command = [sys.executable, Path(__file__).with_name("fuzz_decoding.py"), str(rounds), "0"]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60 + rounds / 10)
+    assert done.returncode == 0, done.stderr[-2_000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["read"] + found["refused"] == rounds and min(found["read"], found["refused"]) > rounds / 10
+    assert found["slowest"] < 2 and found["gained"] < 300 * 2**20
