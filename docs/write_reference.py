@@ -111,9 +111,10 @@ def facts(component: Any) -> str:
 def metrics(component: type[HeadConfig]) -> list[str]:
     """The metrics of a head, the main one first."""
     target = Format(component.target_modality or "", width=1, vocabulary=2)
-    reads = ["fused"] if component.sources == "one" else ["one", "other", "fused"]
     column = "column" if component.needs_target and component.target_modality else None
-    head = component(target=column, reads=reads).build({name: Source(4, 4) for name in reads}, target)
+    reads = ["fused.one"] if component.sources == "one" else ["one", "other", "fused"]
+    sources = {name: Source(4, 4, Format("tokens", vocabulary=5)) for name in reads}
+    head = component(target=column, reads=reads).build(sources, target if component.target_modality else None)
     return list(head.metrics())
 
 

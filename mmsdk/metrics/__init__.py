@@ -10,7 +10,7 @@ from mmsdk.metrics.labels import (
     SubsetAccuracy,
 )
 from mmsdk.metrics.numbers import R2, MeanAbsoluteError, Pearson, RootMeanSquaredError
-from mmsdk.metrics.pairs import PairAccuracy
+from mmsdk.metrics.pairs import PairAccuracy, Share
 from mmsdk.metrics.ranks import MeanReciprocalRank, MedianRank, Recall
 from mmsdk.metrics.torchmetrics import TorchMetric, extra_metrics
 
@@ -29,6 +29,7 @@ __all__ = [
     "Pearson",
     "Recall",
     "RootMeanSquaredError",
+    "Share",
     "SubsetAccuracy",
     "TorchMetric",
     "extra_metrics",

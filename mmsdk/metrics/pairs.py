@@ -28,3 +28,19 @@ class PairAccuracy(RowMetric):
         (scores,) = columns
         pairs, mixed = scores[:, 0] >= 0, scores[:, 1:] < 0
         return float(torch.stack([pairs.double().mean(), mixed.double().mean()]).mean())
+
+
+class Share(RowMetric):
+    """The first of two scores over the second one, each added up over all rows: scores [batch, 2]."""
+
+    def __init__(self, larger_is_better: bool = True) -> None:
+        super().__init__()
+        self.larger_is_better = larger_is_better
+
+    def keep(self, output: HeadOutput, target: Inputs | None) -> tuple[Tensor, ...] | None:
+        assert output.scores is not None and output.present is not None
+        return (output.scores[output.present].double(),)
+
+    def figure(self, *columns: Tensor) -> float:
+        part, whole = columns[0].sum(dim=0)
+        return float(part / whole)

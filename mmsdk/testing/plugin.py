@@ -66,10 +66,12 @@ class PluginContract:
         """Editors complete configs from the JSON Schema."""
         for name, config in self.components():
             try:
-                properties = config.model_json_schema()["properties"]
+                schema = config.model_json_schema()
             except Exception as error:
                 pytest.fail(f"'{name}' has no JSON Schema: {error}")
-            assert properties["type"].get("const") == name, f"'{name}': `type` is not constant in its schema"
+            own = schema["$defs"][config.__name__] if "$ref" in schema else schema  # so where it holds a slot
+            constant = own["properties"]["type"].get("const")
+            assert constant == name, f"'{name}': `type` is not constant in its schema"
 
     def test_every_component_can_be_found(self) -> None:
         """Configs find it by its type."""

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from mmsdk.components import HeadConfig
-from mmsdk.containers import Encoding, Fused, HeadOutput, Step
+from mmsdk.containers import Encoding, Fused, HeadOutput, Inputs, Step
 from mmsdk.interfaces import Metric, Modality, Prediction, TaskHead
 from mmsdk.processes import gather
 from mmsdk.testing.network import NetworkContract
@@ -78,8 +78,17 @@ def head_output(module: nn.Module, given: Any) -> HeadOutput:
     rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
     fused = reads.get("fused", next(iter(reads.values())))
     fuse = partial(_fused, width=fused.pooled.shape[1])
-    output: HeadOutput = module(reads, target, Step({}, {}, fuse, {}, gather, rank * size, None))
+    assert isinstance(module, TaskHead)
+    inputs = module.view({name.rpartition(".")[2]: _inputs(encoding) for name, encoding in reads.items()}, None)
+    rows = dict.fromkeys(inputs, torch.arange(size))
+    output: HeadOutput = module(reads, target, Step(inputs, rows, fuse, {}, gather, rank * size, None))
     return output
+
+
+def _inputs(encoding: Encoding) -> Inputs:
+    """What could have been encoded so: ids 1 to 3, which follow from the tokens."""
+    ids = 1 + (1000 * encoding.tokens.sum(dim=2).abs()).long() % 3
+    return {"ids": ids * encoding.mask, "mask": encoding.mask}
 
 
 def _fused(encodings: Mapping[str, Encoding], width: int) -> Fused:

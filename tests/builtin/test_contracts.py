@@ -7,6 +7,7 @@ import pytest
 
 from mmsdk.builtin.declarations import encoders, fusions, heads, modalities, targets
 from mmsdk.components import TargetConfig
+from mmsdk.formats import Format, Source
 from mmsdk.testing import (
     DecisionContract,
     EncoderContract,
@@ -266,6 +267,13 @@ class TestMatching(HeadContract):
     @pytest.mark.xfail(reason="alone, a row has no one to be mixed with")
     def test_the_loss_is_a_sum(self) -> None:
         super().test_the_loss_is_a_sum()
+
+
+class TestMasked(HeadContract):
+    config = heads.MaskedConfig(reads=["fused.text"], share=0.4)
+
+    def sources(self) -> dict[str, Source]:
+        return {"fused.text": Source(4, 4, Format("tokens", vocabulary=7))}
 
 
 def test_every_component_has_a_contract() -> None:

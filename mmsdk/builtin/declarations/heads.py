@@ -221,6 +221,40 @@ class MatchingConfig(_CheckedHead):
         return Matching(sources["fused"].pooled_width, self.hidden, self.dropout, self.temperature)
 
 
+class MaskedConfig(_CheckedHead):
+    """Hides a part of a stream and predicts it from what is left, with the help of the other streams.
+
+    Reads `fused.<stream>`: that stream is hidden. Its kind is tokens, sequence, spectrogram, or pixels with `vit`.
+    """
+
+    type: Literal["masked"] = "masked"
+    target_modality: ClassVar[str | None] = None
+    needs_target: ClassVar[bool] = False
+    predicts: ClassVar[bool] = False
+    metric_example: ClassVar[str | None] = None
+    share: float = Field(0.15, gt=0, lt=1, description="how much is hidden; 0.5 or so of patches")
+    patch: Positive = Field(8, description="the side of a patch of pixels, as in the encoder")
+
+    @field_validator("reads")
+    @classmethod
+    def _one_stream(cls, reads: list[str]) -> list[str]:
+        if len(reads) != 1 or not reads[0].startswith("fused."):
+            raise ValueError(f"expected the stream that is to be hidden, such as [fused.text], found {reads}")
+        return reads
+
+    def build(self, sources: Mapping[str, Source], target: Format | None) -> TaskHead:
+        from mmsdk.builtin.heads.hiding import NUMBERS
+        from mmsdk.builtin.heads.masked import Masked
+
+        ((read, source),) = sources.items()
+        format = source.format or Format("")
+        sizes = {"tokens": format.vocabulary, "pixels": 3 * self.patch**2, **dict.fromkeys(NUMBERS, format.width)}
+        stream = read.partition(".")[2]
+        if format.kind not in sizes:
+            raise ConfigError(f"Head 'masked' hides {listed(sizes)}, but stream '{stream}' gives '{format.kind}'.")
+        return Masked(source.width, sizes[format.kind], stream, format.kind, self.share, self.patch)
+
+
 HEADS: list[type[HeadConfig]] = [
     ClassificationConfig,
     MultilabelConfig,
@@ -228,4 +262,5 @@ HEADS: list[type[HeadConfig]] = [
     TokenClassificationConfig,
     ContrastiveConfig,
     MatchingConfig,
+    MaskedConfig,
 ]
