@@ -115,9 +115,10 @@ def _end(track: Track, window: Window, limits: Limits) -> float:
         if packet.dts is not None and track.seconds_of(packet.dts) >= window.end and window.seconds is not None:
             break
         count += 1
-        end = max(end, time + (float(packet.duration * packet.time_base) if packet.duration else track.step))
         limits.check(count, 0, 0, name)
-        window.check(end, name)
+        if not packet.is_discard:  # as what was cut away on a telephone is, which stays in the file
+            end = max(end, time + (float(packet.duration * packet.time_base) if packet.duration else track.step))
+            window.check(end, name)
     else:
         declared = float(track.stream.duration * track.stream.time_base) if track.stream.duration else 0.0
         if declared - end > max(CUT_OFF, declared / 10):

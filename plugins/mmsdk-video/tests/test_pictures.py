@@ -118,6 +118,15 @@ def test_a_clip_is_turned_as_its_header_says(movie: Callable[..., bytes]) -> Non
     assert clip.shape == (16, 8, 3) and clip[:7].min() > 200 and clip[9:].max() < 40  # clockwise: white at the top
 
 
+def test_what_was_cut_away_on_a_telephone_is_not_seen(movie: Callable[..., bytes], steps: Callable[..., Any]) -> None:
+    """An edit list says which part of the file is the clip."""
+    file = bytearray(movie(steps(24)))
+    place = file.index(b"elst") + 12
+    media = struct.unpack(">I", file[place + 4 : place + 8])[0]
+    file[place : place + 8] = struct.pack(">II", 1_000, media + 16_384)  # in milliseconds, in ticks: the second second
+    assert taken(bytes(file), rate=8.0) == list(range(8, 16)) and taken(bytes(file), frames=2) == [10, 14]
+
+
 def limit(file: bytes, message: str, **options: Any) -> None:
     with pytest.raises(DecodeError, match=message):
         taken(file, **{"frames": 2, **options})
