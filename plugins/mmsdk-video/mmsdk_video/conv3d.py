@@ -77,7 +77,7 @@ class Conv3d(Encoder):
             side = (side + stride - 1) // stride  # rounded up, as the convolution does
             self.layers.append(Layer(before, after, stride, 2 if place >= layers - halvings else 1))
         self.join = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * width, width))
-        self.pooling = MeanMax(width, dropout)
+        self.pooling = MeanMax(width)
 
     @property
     def blocks(self) -> Sequence[nn.Module]:

@@ -14,7 +14,8 @@ from mmsdk_video.layers import MeanMax, Recurrence, SelfAttention
 class Frames(Encoder):
     """The pooled vector of each frame, then self-attention or a GRU over time. Tokens [n, length, width].
 
-    image: any encoder of images; its weights are shared by all frames.
+    image: any encoder of images; its weights are shared by all frames. dropout: inside the transformer, and between the
+    layers of the GRU; elsewhere it would blur where things are, of which motion is a small difference.
     """
 
     def __init__(
@@ -30,13 +31,13 @@ class Frames(Encoder):
         super().__init__()
         self.width = self.pooled_width = width
         self.image = image
-        self.join = nn.Sequential(nn.Linear(image.pooled_width, width), nn.Dropout(dropout))
+        self.join = nn.Linear(image.pooled_width, width)
         self.temporal: SelfAttention | Recurrence
         if temporal == "transformer":
             self.temporal = SelfAttention(width, layers=layers, heads=heads, dropout=dropout)
         else:
             self.temporal = Recurrence(width, layers=layers, dropout=dropout)
-        self.pooling = MeanMax(width, dropout)
+        self.pooling = MeanMax(width)
 
     @property
     def blocks(self) -> Sequence[nn.Module]:

@@ -71,9 +71,9 @@ def positions(tokens: Tensor) -> Tensor:
 class MeanMax(nn.Module):
     """One vector per row: a linear layer over the mean and the maximum of its tokens, whatever the padding holds."""
 
-    def __init__(self, width: int, dropout: float) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.join = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * width, width))
+        self.join = nn.Linear(2 * width, width)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Encoding:
         """tokens [n, length, width], mask [n, length] bool; a row without any token gives zeros."""
