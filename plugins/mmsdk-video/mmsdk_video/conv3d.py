@@ -65,7 +65,7 @@ class Conv3d(Encoder):
         *,
         layers: int = 3,
         halvings: int = 0,
-        dropout: float = 0.1,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.width = self.pooled_width = width

@@ -26,7 +26,7 @@ class Frames(Encoder):
         temporal: Literal["transformer", "rnn"] = "transformer",
         layers: int = 1,
         heads: int = 4,
-        dropout: float = 0.1,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.width = self.pooled_width = width

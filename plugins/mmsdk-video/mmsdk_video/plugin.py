@@ -89,7 +89,7 @@ class _Video(EncoderConfig):
     reads: ClassVar[tuple[str, ...]] = ("frames",)
 
     width: int = Field(128, gt=0, le=16_384, multiple_of=2, description="of the tokens and of the pooled vector")
-    dropout: Dropout = 0.1
+    dropout: Dropout = Field(0.0, description="against overfitting; it can hide motion, which is a small difference")
 
     def widths(self) -> tuple[int, int]:
         return self.width, self.width
