@@ -1,0 +1,1 @@
+"""Video for mmsdk: clips, their sound, encoders of what moves."""
