@@ -39,7 +39,7 @@ class Masked(TaskHead):
         return {**inputs, self.stream: hide(own, self.kind, self.share, self.patch, self.outputs, generator)}
 
     def forward(self, reads: Mapping[str, Encoding], target: Inputs | None, step: Step) -> HeadOutput:
-        """Tokens [batch, length, width] -> scores [batch, 2]: how many were right, or the squared error; of how many."""
+        """Tokens [batch, length, width] -> scores [batch, 2]: how many are right, or the squared error; of how many."""
         (encoding,) = reads.values()
         view = Hidden(*(spread(step.inputs[self.stream][key], step.rows[self.stream]) for key in Hidden._fields))
         length = view.hidden.shape[1]
