@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,9 @@ class Adapters:
             lora_dropout=self.dropout,
             target_modules=_pattern(chosen),
         )
-        self._adapted = peft.get_peft_model(network, settings)
+        with warnings.catch_warnings():  # it asks transformers under names that are on their way out
+            warnings.simplefilter("ignore", FutureWarning)
+            self._adapted = peft.get_peft_model(network, settings)
 
     def save(self, folder: Path, source: ModelSource | None) -> Path:
         """Write the adapters in the format of peft."""

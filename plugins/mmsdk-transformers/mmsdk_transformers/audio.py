@@ -43,7 +43,8 @@ class Audio(Pretrained):
         self.rate = int(self.extractor.sampling_rate)
         if rate != self.rate:
             raise ConfigError(
-                f"'{kind}' hears {self.rate} samples per second, the modality gives {rate:g}: give it 'rate: {self.rate}'"
+                f"'{kind}' hears {self.rate} samples per second, the modality gives {rate:g}: "
+                f"give it 'rate: {self.rate}'"
             )
 
     def forward(self, inputs: Inputs) -> Encoding:

@@ -152,7 +152,10 @@ class _Pretrained(EncoderConfig):
 
 
 class TextConfig(_Pretrained):
-    """A language model, or the text tower of a CLIP-like model; for ids of `transformers.tokens` with the same model."""
+    """A language model, or the text tower of a CLIP-like model.
+
+    For ids of `transformers.tokens` with the same model: those of another tokenizer would mean other words.
+    """
 
     type: Literal["transformers.text"] = "transformers.text"
     reads: ClassVar[tuple[str, ...]] = ("tokens",)
@@ -236,8 +239,8 @@ def preprocessor(source: ModelSource) -> dict[str, Any]:
         if isinstance(parts.get(part), dict):
             return dict(parts[part])
     raise ConfigError(
-        f"model '{source.model}': it has no 'preprocessor_config.json', which tells how to prepare its inputs: add that "
-        "file, or give the fields that it fills in (see `mmsdk schema`), such as 'mean' and 'std'"
+        f"model '{source.model}': it has no 'preprocessor_config.json', which tells how to prepare its inputs: add "
+        "that file, or give the fields that it fills in (see `mmsdk schema`), such as 'mean' and 'std'"
     )
 
 
@@ -273,13 +276,8 @@ def _longest_text(source: ModelSource) -> int:
 
 def _temperature(source: ModelSource, kind: str) -> float | None:
     """exp(-logit_scale) of a CLIP-like model; CLAP has one for each side, ALIGN has the temperature itself."""
-    from safetensors import safe_open
-
-    for path in source.weights():
-        with safe_open(path, framework="pt") as file:
-            names = set(file.keys())
-            for name in ("logit_scale", "logit_scale_a" if kind == "waveform" else "logit_scale_t", "temperature"):
-                if name in names:
-                    value = float(file.get_tensor(name))
-                    return value if name == "temperature" else math.exp(-value)
-    return None
+    for name in ("logit_scale", "logit_scale_a" if kind == "waveform" else "logit_scale_t"):
+        scale = source.number(name)
+        if scale is not None:
+            return math.exp(-scale)
+    return source.number("temperature")

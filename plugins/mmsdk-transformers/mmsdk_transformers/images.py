@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from mmsdk import ConfigError, DecodeError, Format, Inputs, Modality
-from mmsdk_transformers.native import explained, library
+from mmsdk_transformers.native import explained
 from mmsdk_transformers.network import quiet
 from mmsdk_transformers.pictures import picture
 
@@ -74,7 +74,6 @@ def processor_of(settings: Mapping[str, Any]) -> Any:
     with explained(name), quiet():
         from transformers.models.auto.image_processing_auto import get_image_processor_class_from_name
 
-        library()
         found = get_image_processor_class_from_name(f"{name}Pil") or get_image_processor_class_from_name(name)
         if found is None:
             raise ConfigError(f"processor: the installed transformers has no '{name}': pip install -U transformers")

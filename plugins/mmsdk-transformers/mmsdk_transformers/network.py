@@ -8,13 +8,12 @@ from copy import deepcopy
 from typing import Any, Literal, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from mmsdk import ConfigError, MmsdkError
-from mmsdk_transformers.native import explained, of_library
+from mmsdk_transformers.native import explained, library, of_library
 from mmsdk_transformers.scrubbing import scrubbed
-from mmsdk_transformers.source import ModelSource
+from mmsdk_transformers.source import ModelSource, opened
 
 Side = Literal["text", "image", "audio", "video"]
 WORDS = {"text": ["text"], "image": ["vision", "visual", "image"], "audio": ["audio"], "video": ["video"]}
@@ -85,12 +84,9 @@ def load(network: Any, source: ModelSource, spare: Sequence[str]) -> dict[str, T
     """
     state: dict[str, Tensor] = {}
     for path in source.weights():
-        try:
-            with safe_open(path, framework="pt") as file:
-                names = [name for name in file.keys() if name.partition(".")[0] not in network.dropped]  # noqa: SIM118
-                state |= {name: file.get_tensor(name) for name in names}
-        except (OSError, SafetensorError) as error:
-            raise ConfigError(f"{path}: cannot be read: {error}") from None
+        with opened(path) as file:
+            names = [name for name in file.keys() if name.partition(".")[0] not in network.dropped]  # noqa: SIM118
+            state |= {name: file.get_tensor(name) for name in names}
     with quiet():
         loaded, found = type(network).from_pretrained(
             None,
@@ -186,8 +182,7 @@ def _without(whole: Any, words: Sequence[str]) -> Any:
 @contextmanager
 def quiet() -> Iterator[None]:
     """transformers without its progress bars and its reports: what matters of them is an error here."""
-    from transformers.utils import logging
-
+    logging = library().utils.logging
     level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(logging.CRITICAL)
     logging.disable_progress_bar()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +29,8 @@ def _placed(value: Any, info: ValidationInfo) -> Any:
     """A folder becomes an absolute path; a hub id stays."""
     if not isinstance(value, str | Path):
         return value
+    if not str(value):
+        raise ValueError("expected a folder or a hub id, found nothing")
     if str(value).startswith("~"):
         return str(Path(value).expanduser())
     folder = TypeAdapter(ConfigPath).validate_python(value, context=info.context).absolute()
@@ -117,6 +121,34 @@ class ModelSource:
             f"pickles, which can run any code, and are never opened. Convert them: {CONVERT}; or set "
             "'pretrained: false' to begin with random weights."
         )
+
+    def number(self, name: str) -> float | None:
+        """A single weight, such as a scale; None where the model has none of that name.
+
+        Raises:
+            ConfigError: the model has no weights, or they are damaged.
+        """
+        for path in self.weights():
+            with opened(path) as file:
+                if name in file.keys():  # noqa: SIM118
+                    return float(file.get_tensor(name))
+        return None
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """A safetensors file, of which single tensors can be read.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
 
 
 def _downloaded(model: str, name: str, revision: str | None) -> Path | None:
