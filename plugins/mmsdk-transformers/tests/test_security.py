@@ -90,7 +90,7 @@ def poisoned(path: Path) -> None:
 def evil(clip: Path, tmp_path: Path) -> Path:
     folder = shutil.copytree(clip, tmp_path / "evil")
     (folder / "canary.py").write_text(CANARY.format(tmp_path / "ran"))
-    for name in ("config.json", "preprocessor_config.json", "tokenizer_config.json"):
+    for name in ("config.json", "processor_config.json", "tokenizer_config.json"):
         poisoned(folder / name)
     (folder / "adapter_config.json").write_text(
         json.dumps({"base_model_name_or_path": "evil/base", "peft_type": "LORA"})
