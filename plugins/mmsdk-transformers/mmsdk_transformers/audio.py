@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mmsdk import ConfigError, Encoding, Inputs
-from mmsdk_transformers.native import of_library
+from mmsdk_transformers.native import explained, of_library
 from mmsdk_transformers.network import Outputs
 from mmsdk_transformers.pretrained import Pretrained
 
@@ -112,7 +112,8 @@ def normalized(samples: Tensor, mask: Tensor) -> Tensor:
 def _extractor(settings: Any, own: Mapping[str, Any]) -> Any:
     """The feature extractor that belongs to the architecture; a name in its settings chooses nothing."""
     table = of_library("FEATURE_EXTRACTOR_MAPPING")
-    kind = table[type(settings)] if type(settings) in table else of_library("Wav2Vec2FeatureExtractor")
+    with explained(f"the feature extractor of '{settings.model_type}'"):
+        kind = table[type(settings)] if type(settings) in table else of_library("Wav2Vec2FeatureExtractor")
     try:
         return kind(**{key: value for key, value in own.items() if not key.endswith(("_type", "_class"))})
     except Exception as error:  # whatever the library finds wrong with them

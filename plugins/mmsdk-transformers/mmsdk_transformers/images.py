@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from mmsdk import ConfigError, DecodeError, Format, Inputs, Modality
-from mmsdk_transformers.native import explained
-from mmsdk_transformers.network import quiet
+from mmsdk_transformers.native import explained, quiet
 from mmsdk_transformers.pictures import picture
 
 Pixels = NDArray[np.uint8]
@@ -75,9 +74,10 @@ def processor_of(settings: Mapping[str, Any]) -> Any:
         from transformers.models.auto.image_processing_auto import get_image_processor_class_from_name
 
         found = get_image_processor_class_from_name(f"{name}Pil") or get_image_processor_class_from_name(name)
-        if found is None:
-            raise ConfigError(f"processor: the installed transformers has no '{name}': pip install -U transformers")
-        try:
+    if found is None:
+        raise ConfigError(f"processor: the installed transformers has no '{name}': pip install -U transformers")
+    try:
+        with quiet():
             return found(**own)
-        except Exception as error:  # whatever the library finds wrong with them
-            raise ConfigError(f"processor: these are no settings of '{name}': {error}") from error
+    except Exception as error:  # whatever the library finds wrong with them
+        raise ConfigError(f"processor: these are no settings of '{name}': {error}") from error

@@ -71,6 +71,21 @@ def explained(what: str) -> Iterator[None]:
 
 
 @contextmanager
+def quiet() -> Iterator[None]:
+    """transformers without its progress bars and its reports: what matters of them is an error here."""
+    logging = library().utils.logging
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
+
+
+@contextmanager
 def _hidden(names: dict[str, str]) -> Iterator[None]:
     """While this lasts, these look as if they were not installed."""
     kept = {name: sys.modules.pop(name, None) for name in names}

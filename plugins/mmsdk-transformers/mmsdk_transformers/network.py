@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from mmsdk import ConfigError, MmsdkError
-from mmsdk_transformers.native import explained, library, of_library
+from mmsdk import ConfigError
+from mmsdk_transformers.native import explained, of_library, quiet
 from mmsdk_transformers.scrubbing import scrubbed
 from mmsdk_transformers.source import ModelSource, opened
 
@@ -43,11 +42,11 @@ def configuration(architecture: Mapping[str, Any]) -> Any:
             f"architecture: the installed transformers knows no model_type '{kind}': pip install -U transformers, or "
             "choose another model. Code from a model's own repository is never run."
         )
+    with explained(f"the config of '{kind}'"):
+        maker = known[kind]
     try:
-        with explained(f"the config of '{kind}'"), quiet():
-            config = known[kind](**settings)
-    except MmsdkError:
-        raise
+        with quiet():
+            config = maker(**settings)
     except Exception as error:  # whatever the library finds wrong with them
         raise ConfigError(f"architecture: these are no settings of '{kind}': {error}") from error
     for name, value in STEADY.items():
@@ -65,10 +64,8 @@ def build(architecture: Mapping[str, Any], side: Side) -> nn.Module:
     config = configuration(architecture)
     kind = _class(config, side)
     try:
-        with explained(kind.__name__), quiet():
+        with quiet():
             network: nn.Module = kind(config)
-    except MmsdkError:
-        raise
     except Exception as error:
         raise ConfigError(f"architecture: '{config.model_type}' cannot be built: {error}") from error
     return network
@@ -184,18 +181,3 @@ def _without(whole: Any, words: Sequence[str]) -> Any:
     # By name and module transformers knows how weights that were published under older names are to be read.
     Tower.__name__, Tower.__qualname__, Tower.__module__ = whole.__name__, whole.__qualname__, whole.__module__
     return Tower
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """transformers without its progress bars and its reports: what matters of them is an error here."""
-    logging = library().utils.logging
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()

@@ -5,6 +5,7 @@ In processes of their own: transformers remembers what it found.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import pytest
 
 from mmsdk import PluginError
 from mmsdk_transformers import native
+
+from .test_clip import config
 
 FAILURES = {
     "torchaudio": "raise OSError('libcudart.so.13: cannot open shared object file')",
@@ -29,14 +32,12 @@ print(sorted(broken().items()), bool(found["image"].any() and found["caption"].a
 
 
 def test_clip_works_beside_broken_libraries(clip: Path, tmp_path: Path) -> None:
-    import json
-
-    from .test_clip import config
-
     for name, code in FAILURES.items():
         (tmp_path / "broken" / name).mkdir(parents=True)
         (tmp_path / "broken" / name / "__init__.py").write_text(code)
-    (tmp_path / "pipeline.yaml").write_text(json.dumps(config(clip)))
+    tree = config(clip)
+    tree["streams"]["caption"]["encoder"]["lora"] = {"rank": 2}  # peft looks in the same way
+    (tmp_path / "pipeline.yaml").write_text(json.dumps(tree))
     path = os.pathsep.join([str(tmp_path / "broken"), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tmp_path / "pipeline.yaml")],
