@@ -7,7 +7,7 @@ and a loss and predictions in a TaskHead.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -82,6 +82,7 @@ class Encoder(nn.Module, ABC):
 
     width: of the tokens. pooled_width: of the pooled vector.
     blocks: the layers in order of depth, for layer-wise rates, activation checkpointing and sharding.
+    fixed: names of the parameters that no stage trains, such as pre-trained ones beside adapters.
     temperature: at which pre-training compared the pooled vectors with those of another encoder, as in CLIP.
     """
 
@@ -91,6 +92,10 @@ class Encoder(nn.Module, ABC):
 
     @property
     def blocks(self) -> Sequence[nn.Module]:
+        return ()
+
+    @property
+    def fixed(self) -> Collection[str]:
         return ()
 
     @abstractmethod

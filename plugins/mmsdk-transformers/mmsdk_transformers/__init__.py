@@ -1,0 +1,1 @@
+"""Pre-trained models of Hugging Face transformers for mmsdk."""
