@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmsdk.builtin.modalities.pictures import on_white, picture
     from mmsdk.components import (
         AnyDecision,
         AnyEncoder,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from mmsdk.training import Trained, train
 
 _HOME = {
+    "mmsdk.builtin.modalities.pictures": "on_white picture",
     "mmsdk.components": (
         "AnyDecision AnyEncoder AnyFusion AnyHead AnyModality DecisionConfig EncoderConfig FusionConfig HeadConfig "
         "ModalityConfig"
@@ -124,6 +126,8 @@ __all__ = [
     "evaluate",
     "hookimpl",
     "load_config",
+    "on_white",
+    "picture",
     "register",
     "spread",
     "train",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from mmsdk.builtin.modalities.pictures import picture
+from mmsdk.builtin.modalities.pictures import on_white, picture
 from mmsdk.containers import Inputs
 from mmsdk.formats import Format
 from mmsdk.interfaces import Modality
@@ -58,10 +58,7 @@ class Image(Modality):
             image = ImageOps.fit(image, size, Pillow.Resampling.BICUBIC)
         elif image.size != size:
             image = image.resize(size, Pillow.Resampling.BICUBIC)
-        if image.mode == "RGBA":
-            white = Pillow.new("RGBA", size, "white")
-            image = Pillow.alpha_composite(white, image).convert("RGB")
-        return np.array(image)
+        return np.array(on_white(image))
 
     def blank(self) -> Pixels:
         return np.zeros((self.height, self.width, 3), dtype=np.uint8)

@@ -47,6 +47,14 @@ def _from_file(source: Path | BytesIO, name: str) -> Image.Image:
         return _plain(image, name)
 
 
+def on_white(image: Image.Image) -> Image.Image:
+    """In RGB; what is transparent shows white."""
+    if image.mode != "RGBA":
+        return image.convert("RGB")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
+
+
 @contextmanager
 def _readable(name: str) -> Iterator[None]:
     """Turns whatever Pillow raises for damaged files, six types at least, into a DecodeError."""

@@ -11,9 +11,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from mmsdk import ConfigError, DecodeError, Format, Inputs, Modality
+from mmsdk import ConfigError, DecodeError, Format, Inputs, Modality, on_white, picture
 from mmsdk_transformers.native import explained, quiet
-from mmsdk_transformers.pictures import picture
 
 Pixels = NDArray[np.uint8]
 PLAIN = {"do_normalize": False, "do_rescale": False, "do_pad": False}
@@ -42,7 +41,7 @@ class Image(Modality):
 
     def prepare(self, value: Any) -> Pixels:
         """A path, the bytes of a file, a Pillow image, or an array [height, width, 3] of uint8."""
-        pixels = self._pixels(picture(value))
+        pixels = self._pixels(on_white(picture(value)))
         if pixels.shape[1:] != (self.height, self.width):
             raise DecodeError(
                 f"the model's image processor gives {pixels.shape[1]} x {pixels.shape[2]} pixels here, and "
