@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,6 +104,7 @@ def run_alone(
             stderr=sink,
             env=os.environ | {"PYTHONPATH": path} | dict(environment or {}),
             start_new_session=True,
+            preexec_fn=partial(_limit, deadline) if os.name == "posix" else None,
         )
         try:
             code = child.wait(deadline)
@@ -115,6 +118,11 @@ def run_alone(
     return Ending(
         code, f"ended its process (exit code {code}" + "".join(f": {each.strip()[:200]}" for each in last) + ")"
     )
+
+
+def _limit(deadline: float) -> None:
+    """In the child: let the system end it some time after the deadline, should we not be there any more to do it."""
+    signal.alarm(math.ceil(deadline) + 5)  # it outlives the start of another program
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

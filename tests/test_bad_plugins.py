@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
@@ -152,6 +153,31 @@ def test_sound_ones_are_loaded_beside_them(shown: dict[str, Any]) -> None:
 def test_no_child_of_theirs_is_left(shown: dict[str, Any]) -> None:
     lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert "sleep 600.5" not in lines
+
+
+def test_a_child_ends_by_itself_when_nobody_waits_for_it(tmp_path: Path) -> None:
+    """Whoever asked may be killed; a plugin that spins must not go on for ever."""
+    write(tmp_path, "spins", ZOO["spins"])
+    program = "import os, threading; from mmsdk.looking import look; threading.Timer(3, os._exit, [0]).start(); look(4)"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    subprocess.run([sys.executable, "-P", "-c", program], env=environment, timeout=60, check=True)
+    assert running(tmp_path)
+    for _ in range(300):
+        if not running(tmp_path):
+            return
+        time.sleep(0.1)
+    pytest.fail("it is still there")
+
+
+def running(folder: Path) -> list[str]:
+    """Processes with this folder on their path."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            found += [path.parent.name] if f"PYTHONPATH={folder}".encode() in path.read_bytes() else []
+        except OSError:
+            continue
+    return found
 
 
 def test_the_schema_leaves_out_those_that_are_not_sound(zoo: Path) -> None:
