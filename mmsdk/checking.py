@@ -48,16 +48,17 @@ def check(plugin: Plugin, deadline: float = DEADLINE) -> Iterator[Promise]:
     Raises:
         PluginError: pytest is not installed.
     """
-    (seen,) = look(deadline, [plugin])
+    (seen,) = look(only=[plugin])
     if not seen.usable:
         yield Promise("Plugin", "it loads", "failed", str(seen.plugin.reason))
         return
-    names = [f"Test_{kind}_{name}" for kind, own in seen.components.items() for name in own]
-    for name in ["TestPlugin", *names]:
-        yield from _tested(plugin, name, deadline)
+    yield from _tested(plugin, "Plugin", "TestPlugin", deadline)
+    for kind, names in seen.components.items():
+        for name in names:
+            yield from _tested(plugin, f"{kind} {name}", f"Test_{kind}_{name.replace('.', '_')}", deadline)
 
 
-def _tested(plugin: Plugin, name: str, deadline: float) -> Iterator[Promise]:
+def _tested(plugin: Plugin, component: str, name: str, deadline: float) -> Iterator[Promise]:
     """The promises of one component."""
     contracts = Path(__file__).parent / "testing/installed.py"
     with tempfile.TemporaryDirectory(prefix="mmsdk-") as folder:
@@ -73,16 +74,10 @@ def _tested(plugin: Plugin, name: str, deadline: float) -> Iterator[Promise]:
     if not facts:
         if "No module named pytest" in text:
             raise PluginError(f"pytest is not installed beside {sys.executable}: pip install 'mmsdk[testing]'")
-        yield Promise(_component(name), "everything", "crashed", f"{ending}: {text.strip()[-400:]}")
+        yield Promise(component, "everything", "crashed", f"{ending}: {text.strip()[-400:]}")
     for test, fact in facts.items():
         promise = test.rpartition("::")[2].removeprefix("test_").replace("_", " ")
         if fact["outcome"] == "started":
-            yield Promise(
-                _component(name), promise, "crashed", f"the process {ending}; what comes after was not tested"
-            )
+            yield Promise(component, promise, "crashed", f"the process {ending}; what comes after was not tested")
         else:
-            yield Promise(_component(name), promise, fact["outcome"], fact["why"])
-
-
-def _component(test: str) -> str:
-    return test.removeprefix("Test_").replace("_", " ", 1).removeprefix("Test")
+            yield Promise(component, promise, fact["outcome"], fact["why"])

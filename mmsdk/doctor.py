@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mmsdk.errors import told
-from mmsdk.looking import Look, look
-from mmsdk.metadata import ALLOWED, SWITCHED_OFF
+from mmsdk.looking import Look, look, mistaken_switches
 from mmsdk.native import LIBRARIES, Native, probe
 
 
@@ -37,13 +36,7 @@ def examine(deadline: float) -> Checkup:
     problems += [f"{each.name}: {each.mend} ({each.reason})" for each in native if each.state == "broken"]
     unsound = [each for each in plugins if each.plugin.state not in ("loaded", "disabled")]
     problems += [str(each.plugin.reason) for each in unsound] + [each.schema for each in plugins if each.schema]
-    names = {part for each in plugins for part in (each.plugin.prefix, each.plugin.distribution)}
-    problems += [
-        f"{variable} names '{name}', which is no installed plugin: see `mmsdk plugins`"
-        for variable in (SWITCHED_OFF, ALLOWED)
-        for name in filter(None, map(str.strip, os.environ.get(variable, "").split(",")))
-        if name != "*" and name not in names
-    ]
+    problems += mistaken_switches(each.plugin for each in plugins)
     return Checkup(_versions(), devices, plugins, native, problems)
 
 

@@ -97,7 +97,8 @@ def unknown_component(
     hint = did_you_mean(name, known)
     prefix, dot, _ = name.partition(".")
     if hint or installed or not dot:
-        return f"Unknown {kind} '{name}'.{hint or f' Known: {listed(known)}.'}"
+        none = f"none: the plugin '{prefix}' brings no {kind} at all"
+        return f"Unknown {kind} '{name}'.{hint or f' Known: {listed(known, none)}.'}"
     if prefix in KNOWN_PLUGINS:
         return f"Unknown {kind} '{name}'. It is provided by another package: pip install {KNOWN_PLUGINS[prefix]}"
     return (

@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmsdk.errors import told
+from mmsdk.errors import did_you_mean, listed, told
+from mmsdk.metadata import unknown_switches
 from mmsdk.plugins import HOOKS, Plugin, registry
 
 DEADLINE = 30.0
@@ -66,6 +67,16 @@ def look(deadline: float = DEADLINE, only: Sequence[Plugin] | None = None) -> li
         )
         looks.append(Look(found, facts.get("components") or {kind: [] for kind in HOOKS}, facts.get("schema")))
     return looks
+
+
+def mistaken_switches(plugins: Iterable[Plugin]) -> list[str]:
+    """What is wrong with the environment variables that switch plugins off."""
+    names = sorted({name for plugin in plugins if plugin.prefix for name in (plugin.prefix, plugin.distribution)})
+    mistakes = []
+    for variable, name in unknown_switches(names):
+        hint = did_you_mean(name, names) or f" Known: {listed(names)}."
+        mistakes.append(f"{variable} names '{name}', which is no installed plugin.{hint}")
+    return mistakes
 
 
 def key_of(plugin: Plugin) -> str:

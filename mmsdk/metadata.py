@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib.metadata import EntryPoint, PackageNotFoundError, distributions, version
 
 API = "v1"
@@ -22,13 +22,27 @@ ALLOWED = "MMSDK_PLUGINS"
 
 def switched_off(*names: str) -> str | None:
     """Which environment variable switches off a plugin that is known by these names, if any does."""
-    off, only = (
-        {name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()}
-        for variable in (SWITCHED_OFF, ALLOWED)
-    )
-    if off & {"*", *names}:
+    own = {"*", *map(_plain, names)}
+    off, only = (set(map(_plain, named_in(variable))) for variable in (SWITCHED_OFF, ALLOWED))
+    if off & own:
         return SWITCHED_OFF
-    return ALLOWED if only and not only & {"*", *names} else None
+    return ALLOWED if only and not only & own else None
+
+
+def named_in(variable: str) -> list[str]:
+    """The names in an environment variable, which commas separate."""
+    return [name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()]
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
+def unknown_switches(names: Collection[str]) -> list[tuple[str, str]]:
+    """(variable, name) of what is switched off or allowed, but no plugin has such a name."""
+    known = {"*", *map(_plain, names)}
+    pairs = ((variable, name) for variable in (SWITCHED_OFF, ALLOWED) for name in named_in(variable))
+    return [(variable, name) for variable, name in pairs if _plain(name) not in known]
 
 
 def installed_entry_points() -> Iterator[EntryPoint]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any, NamedTuple
 
+import numpy as np
+import torch
+
+from mmsdk.building import built
 from mmsdk.config import PipelineConfig
-from mmsdk.errors import ConfigError, DataError, DecodeError, MmsdkError, did_you_mean, listed
+from mmsdk.errors import ConfigError, DataError, DecodeError, MmsdkError, PluginError, did_you_mean, listed, told
 from mmsdk.interfaces import Modality
 from mmsdk.samples import Row
 
@@ -38,16 +44,21 @@ class Port(NamedTuple):
             return self.modality.prepare(value)
         except DecodeError as error:
             raise error.at(row.id, self.name) from None
+        except MmsdkError:
+            raise
+        except Exception as error:  # a mistake of the modality's, which must not cost the other samples
+            reason = f"{type(self.modality).__name__} failed with {told(error)}"
+            raise DecodeError(reason, sample=row.id, stream=self.name) from error
 
 
 class Modalities:
     """The modalities of streams and of heads' targets, by name."""
 
     def __init__(self, config: PipelineConfig) -> None:
-        built = {name: stream.modality.build() for name, stream in config.streams.items() if stream.modality}
-        self.streams: dict[str, Modality] = {name: built[config.owner_of(name)] for name in config.streams}
+        own = {name: built(stream.modality) for name, stream in config.streams.items() if stream.modality}
+        self.streams: dict[str, Modality] = {name: own[config.owner_of(name)] for name in config.streams}
         targets = {name: head.target_config() for name, head in config.heads.items()}
-        self.targets: dict[str, Modality] = {name: found.build() for name, found in targets.items() if found}
+        self.targets: dict[str, Modality] = {name: built(found) for name, found in targets.items() if found}
         self.stream_ports = [Port(name, config.column_of(name), each) for name, each in self.streams.items()]
         columns = {name: config.heads[name].target_column() for name in self.targets}
         self.target_ports = [Port(name, columns[name] or name, each) for name, each in self.targets.items()]
@@ -82,10 +93,10 @@ class Modalities:
     def state(self) -> dict[str, Any]:
         """What was fitted: JSON values and tensors."""
         owners = {id(modality): name for name, modality in reversed(self.streams.items())}
-        streams = {owners[id(modality)]: modality.state() for modality in _distinct(self.streams.values())}
+        streams = {owners[id(modality)]: _state(modality) for modality in _distinct(self.streams.values())}
         return {
             "streams": streams,
-            "targets": {name: modality.state() for name, modality in self.targets.items()},
+            "targets": {name: _state(modality) for name, modality in self.targets.items()},
         }
 
     def restore(self, state: Mapping[str, Any]) -> Modalities:
@@ -94,6 +105,23 @@ class Modalities:
         for name, own in state["targets"].items():
             self.targets[name].restore(own)
         return self
+
+
+def _state(modality: Modality) -> Any:
+    """What a modality has learned, known to be JSON values and tensors."""
+    state = modality.state()
+    try:
+        json.dumps(
+            state, default=lambda value: None if isinstance(value, torch.Tensor | np.ndarray) else _refuse(value)
+        )
+    except TypeError as error:
+        name = type(modality).__name__
+        raise PluginError(f"{name}.state() has to consist of JSON values and tensors, and {error}") from None
+    return state
+
+
+def _refuse(value: Any) -> Any:
+    raise TypeError(f"holds a {type(value).__name__}: {shortened(value)}")
 
 
 def _fit(modality: Modality, values: _Values) -> None:
@@ -106,6 +134,9 @@ def _fit(modality: Modality, values: _Values) -> None:
     except MmsdkError as error:
         if values.seen:
             raise type(error)(f"column {columns}: {error}") from None
+    except Exception as error:
+        name = type(modality).__name__
+        raise PluginError(f"sample '{values.row}': '{reader}': {name} cannot be fitted: {told(error)}") from error
 
 
 class _Values:

@@ -9,16 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmsdk.components import ComponentConfig, HeadConfig
+from mmsdk.building import built
+from mmsdk.components import HeadConfig
 from mmsdk.config import PipelineConfig
 from mmsdk.containers import Batch, HeadOutput, Inputs, Step, spread
 from mmsdk.decision import DecisionHead
-from mmsdk.errors import ConfigError, MmsdkError, PluginError
+from mmsdk.errors import ConfigError
 from mmsdk.formats import Format, Source
 from mmsdk.interfaces import DecisionFusion, Encoder, FeatureFusion, Modality, ScoringHead, TaskHead
 from mmsdk.modalities import Modalities
 from mmsdk.modules import Parts
-from mmsdk.plugins import registry
 from mmsdk.prediction import Result, embed, predict
 from mmsdk.reading import Reading
 from mmsdk.samples import Sample
@@ -176,23 +176,6 @@ class Pipeline(nn.Module):
         rule = built(config.decision, {read: Source(0, 0, Format(head.space)) for read, head in heads.items()})
         assert isinstance(rule, DecisionFusion)
         return DecisionHead(heads, rule, config.decision.loss)
-
-
-def built(config: ComponentConfig, *arguments: Any) -> Any:
-    """The implementation of a declared component.
-
-    Raises:
-        PluginError: its `build` failed; names the plugin, and keeps the cause.
-    """
-    try:
-        return config.build(*arguments)  # type: ignore[attr-defined]  # each kind takes arguments of its own
-    except MmsdkError:
-        raise
-    except Exception as error:
-        owner = registry().owner(config.type_name())
-        source = f" of {owner.distribution} {owner.version}" if owner is not None else ""
-        message = f"{config.kind} '{config.type_name()}'{source} cannot be built: {type(error).__name__}: {error}"
-        raise PluginError(message) from error
 
 
 def _build_fusion(config: PipelineConfig, sources: Mapping[str, Source]) -> FeatureFusion | None:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint
+from inspect import isfunction
 from typing import Any, Literal, get_args
 
-from mmsdk.errors import PluginError, UnknownComponentError, listed, told, unknown_component
+from mmsdk.errors import PluginError, UnknownComponentError, did_you_mean, listed, told, unknown_component
 from mmsdk.metadata import API, distribution_of, installed_entry_points, switched_off, version_of
 
 HOOKS: Mapping[str, str] = {
@@ -66,6 +67,12 @@ def _collect(module: Any, prefix: str) -> dict[str, dict[str, type[Any]]]:
 
     from mmsdk import hookspecs
 
+    for name, value in vars(module).items():
+        if name.startswith("mmsdk_") and isfunction(value):
+            if name not in HOOKS.values():
+                raise PluginError(f"there is no hook '{name}'.{did_you_mean(name, list(HOOKS.values()))}")
+            if not hasattr(value, "mmsdk_impl"):
+                raise PluginError(f"its hook '{name}' is not decorated with @hookimpl")
     manager = pluggy.PluginManager("mmsdk")
     manager.add_hookspecs(hookspecs)
     manager.register(module)

@@ -141,7 +141,8 @@ def _nothing(pipeline: Pipeline, row: Row | None) -> str:
     columns = [name for port in pipeline.modalities.stream_ports for name in port.columns]
     given = list(row.values) if row is not None else []
     return (
-        f"every stream is absent: give a value for at least one of {listed(columns)}; found {listed(given, 'nothing')}"
+        f"every stream is absent: give a value for at least one of {listed(columns)}; the sample has values in "
+        f"{listed(given, 'nothing')}"
     )
 
 

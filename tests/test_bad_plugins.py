@@ -70,7 +70,8 @@ ZOO = {
     "moves_away": Bad("import os; os.chdir('/')" + DECLARED, "", "loaded"),
     # Its hooks are not hooks.
     "no_hooks": Bad("x = 1", "has no hooks"),
-    "undecorated": Bad(DECLARED.replace("@hookimpl\n", ""), "is each one decorated with @hookimpl?"),
+    "undecorated": Bad(DECLARED.replace("@hookimpl\n", ""), "is not decorated with @hookimpl"),
+    "one_undecorated": Bad(DECLARED + "def mmsdk_fusions(): return []", "'mmsdk_fusions' is not decorated"),
     "misspelt_hook": Bad(DECLARED.replace("mmsdk_encoders", "mmsdk_encoder"), "mmsdk_encoder"),
     "bad_signature": Bad(DECLARED.replace("encoders()", "encoders(pipeline, config)"), "config"),
     "raising_hook": Bad(DECLARED.replace("return", "raise RuntimeError('not today');"), "RuntimeError: not today"),

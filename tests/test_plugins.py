@@ -115,8 +115,11 @@ WRONG = {
     "native library": ("raise OSError('libcudart.so.13: cannot open')", "OSError: libcudart.so.13: cannot open"),
     "generator exit": ("raise GeneratorExit", "GeneratorExit"),
     "no hooks": ("x = 1", "PluginError: test_acme_plugin has no hooks: is each one decorated with @hookimpl?"),
-    "undecorated hook": (GOOD.replace("@hookimpl", ""), "has no hooks: is each one decorated with @hookimpl?"),
-    "unknown hook": (GOOD.replace("mmsdk_encoders", "mmsdk_encoder"), "unknown hook 'mmsdk_encoder'"),
+    "undecorated hook": (GOOD.replace("@hookimpl", ""), "its hook 'mmsdk_encoders' is not decorated with @hookimpl"),
+    "unknown hook": (
+        GOOD.replace("mmsdk_encoders", "mmsdk_encoder"),
+        "there is no hook 'mmsdk_encoder'. Did you mean 'mmsdk_encoders'?",
+    ),
     "wrong argument": (GOOD.replace("encoders()", "encoders(extra)"), "Argument(s) {'extra'} are declared"),
     "raising hook": (GOOD.replace("return [GoodConfig]", "raise KeyError('x')"), "KeyError: 'x'"),
     "exiting hook": (GOOD.replace("return [GoodConfig]", "raise SystemExit(0)"), "SystemExit: 0"),

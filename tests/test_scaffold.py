@@ -98,7 +98,7 @@ def test_its_readme_declares_a_valid_part_of_a_config(kind: str, tmp_path: Path)
         ("9lives", "no name"),
         ("a b", "no name"),
         ("../evil", "no name"),
-        ("class", "no name"),
+        ("class", "of Python's own"),
         ("speech", "belongs to mmsdk-speech"),
         ("taken", "is there already"),
     ],

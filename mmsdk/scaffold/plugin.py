@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from mmsdk.errors import KNOWN_PLUGINS, PluginError
 from mmsdk.metadata import version_of
+from mmsdk.plugins import registry
 
 
 class Sample(NamedTuple):
@@ -70,11 +71,16 @@ def write_plugin(name: str, kind: str, folder: Path) -> Path:
         PluginError: the name cannot be used, or there is such a folder already.
     """
     prefix = re.sub(r"^mmsdk[-_]", "", name.strip().lower()).replace("-", "_")
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", prefix) or keyword.iskeyword(prefix):
+    if keyword.iskeyword(prefix):
+        raise PluginError(f"'{name}' is a word of Python's own: choose another name")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", prefix):
         raise PluginError(f"'{name}' is no name for a plugin: give letters, digits and hyphens, such as 'gestures'")
     if prefix in KNOWN_PLUGINS:
         raise PluginError(f"the prefix '{prefix}' belongs to {KNOWN_PLUGINS[prefix]}: choose another name")
     distribution = f"mmsdk-{prefix.replace('_', '-')}"
+    taken = [plugin.distribution for plugin in registry().plugins if plugin.prefix == prefix]
+    if taken:
+        raise PluginError(f"the prefix '{prefix}' belongs to {taken[0]}, which is installed: choose another name")
     home = folder / distribution
     if home.exists():
         raise PluginError(f"{home} is there already: choose another name, or another --out")
@@ -85,6 +91,7 @@ def write_plugin(name: str, kind: str, folder: Path) -> Path:
         "package": f"mmsdk_{prefix}",
         "distribution": distribution,
         "kind": kind,
+        "a_kind": f"an {kind}" if kind == "encoder" else f"a {kind}",
         "module": sample.component,
         "component": sample.component,
         "Class": sample.class_name,

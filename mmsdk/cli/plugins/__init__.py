@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import typer
@@ -26,11 +27,14 @@ def command(context: typer.Context, json: Json = False, deadline: Deadline = 30.
     """Installed plugins and what they bring; a broken one is shown with the reason."""
     if context.invoked_subcommand is not None:
         return
-    from mmsdk.looking import look
+    from mmsdk.looking import look, mistaken_switches
 
     found: list[dict[str, Any]] = []
     lines = []
-    for plugin, components, schema in look(deadline):
+    looks = look(deadline)
+    for mistake in mistaken_switches(each.plugin for each in looks):
+        print(f"warning: {mistake}", file=sys.stderr)
+    for plugin, components, schema in looks:
         own = {KINDS[kind]: names for kind, names in components.items()}
         origin = {"distribution": plugin.distribution, "version": plugin.version, "api": plugin.api}
         reason = plugin.reason or schema

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,6 +26,7 @@ def command(
 
     home = write_plugin(name, kind, out)
     made = sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
-    steps = [f"cd {home}", 'pip install --editable ".[testing]"', "pytest", f"mmsdk plugins check {home.name}"]
+    pip = "pip" if find_spec("pip") else "uv pip"
+    steps = [f"cd {home}", f'{pip} install --editable ".[testing]"', "pytest", f"mmsdk plugins check {home.name}"]
     lines = [f"wrote {home}:", *(f"  {path}" for path in made), "Next:", *(f"  {step}" for step in steps)]
     answer({"plugin": str(home), "files": made, "next": steps}, json, "\n".join(lines))
