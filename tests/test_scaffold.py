@@ -55,6 +55,9 @@ def test_a_new_plugin_is_built_installed_tested_and_trained_with(kind: str, fres
     assert own["state"] == "loaded" and own["version"] == "0.1.0"
     file = run(fresh / "python", "-c", f"import mmsdk_sample_{kind} as own; print(own.__file__)", cwd=tmp_path).stdout
     assert str(fresh.parent) in file
+    if kind == "head":  # the kind whose contract starts processes of its own
+        told = run(fresh / "python", "-P", "-m", "mmsdk", "plugins", "check", home.name, "--json", cwd=tmp_path).stdout
+        assert json.loads(told)["sound"] is True
 
 
 @pytest.mark.parametrize("kind", KINDS)
