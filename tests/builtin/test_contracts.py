@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmsdk.builtin.declarations import encoders, fusions, heads, modalities, targets
+from mmsdk.builtin.declarations import captioning, encoders, fusions, heads, modalities, targets
 from mmsdk.components import TargetConfig
 from mmsdk.testing import (
     DecisionContract,
@@ -252,6 +252,29 @@ class TestContrastiveWithTarget(HeadContract):
     config = heads.ContrastiveConfig(reads=["image", "text"], target="y", width=7)
     values = ("cat", "dog")
     compares_rows = True
+
+
+class TestCaptioning(HeadContract):
+    config = captioning.CaptioningConfig(target="y", width=8, heads=2, metrics=["exact_match", "token_f1", "rouge_l"])
+    values = Texts.values
+
+
+class TestCaptioningOfBytes(HeadContract):
+    config = captioning.CaptioningConfig(
+        target=TargetConfig(column="y", modality=modalities.TextConfig(tokenizer="bytes")),
+        decoder="rnn",
+        width=8,
+        layers=1,
+        heads=2,
+        label_smoothing=0.1,
+        metrics=["bleu"],
+    )
+    values = ("a b", "b", "ab ba")
+
+
+class TestCaptioningWithoutAttention(HeadContract):
+    config = captioning.CaptioningConfig(target="y", decoder="rnn", attention=False, width=8)
+    values = Texts.values
 
 
 def test_every_component_has_a_contract() -> None:
