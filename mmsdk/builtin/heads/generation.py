@@ -111,6 +111,7 @@ def _adjusted(logits: Tensor, before: Tensor, options: Generation) -> Tensor:
         logits = logits.masked_fill(_repeats(before, options.no_repeat, logits.shape[1]), -torch.inf)
     if options.search == "sample":
         logits = logits / options.temperature
+    if options.search == "sample" and options.top_p < 1:
         shares, order = logits.softmax(dim=1).sort(dim=1, descending=True)
         beyond = (shares.cumsum(dim=1) - shares) >= options.top_p  # what goes before has enough; the first one stays
         logits = logits.masked_fill(beyond.gather(1, order.argsort(dim=1)), -torch.inf)

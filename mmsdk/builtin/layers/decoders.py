@@ -49,6 +49,7 @@ class RecurrentDecoder(Decoder):
         self.memory = _memory(tokens, width) if attention else None
         self.attention = Attention(width, heads, dropout) if attention else None
         self.join = nn.Linear(2 * width, width) if attention else None
+        self.norm = nn.LayerNorm(width)  # states are small at first: without it many epochs pass before they matter
 
     def begin(self, encoding: Encoding) -> State:
         blank = encoding.pooled.new_zeros(len(encoding.pooled), self.cells.num_layers, self.cells.hidden_size)
@@ -64,7 +65,7 @@ class RecurrentDecoder(Decoder):
             mask, key, value = state[2:]
             found = self.attention.look_up(states, key, value, mask)
             states = self.join(torch.cat([states, found], dim=2)).tanh()
-        return states, (*(part.transpose(0, 1) for part in new), *state[2:])
+        return self.norm(states), (*(part.transpose(0, 1) for part in new), *state[2:])
 
 
 class TransformerDecoder(Decoder):
