@@ -83,6 +83,17 @@ def fields(owner: type[BaseModel], without: Iterable[str] = ()) -> str:
     return "\n".join(["| field | type | default | |", "| --- | --- | --- | --- |", *rows]) if rows else ""
 
 
+def nested(component: type[BaseModel]) -> list[str]:
+    """A heading and a table of each field that is a mapping of fields of its own."""
+    mappings = {name: field.annotation for name, field in component.model_fields.items()}
+    return [
+        part
+        for name, each in mappings.items()
+        if isinstance(each, type) and issubclass(each, BaseModel)
+        for part in (f"`{name}` holds:", fields(each))
+    ]
+
+
 def _shown(value: Any) -> str:
     """A default, as one would write it in YAML."""
     if value is None:
@@ -137,6 +148,7 @@ def reference() -> str:
         for name, component in core.components[kind].items():
             about = inspect.cleandoc(component.__doc__ or "")
             parts += [f"### `{name}`", about, facts(component), fields(component, {"type", *shared})]
+            parts += nested(component)
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 

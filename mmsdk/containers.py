@@ -74,6 +74,8 @@ class HeadOutput(NamedTuple):
     scores: [batch, ...] log-probabilities, log-odds, or values.
     present: [batch] bool: for which rows the scores mean something.
     embeddings: named vectors, [batch, width], for retrieval.
+    generated: what was made up, as tensors of the target's kind such as ids and mask, [batch, ...], and what the
+    head's own `decode` and metrics want to know of it.
     """
 
     loss: Tensor | None = None
@@ -81,6 +83,7 @@ class HeadOutput(NamedTuple):
     scores: Tensor | None = None
     present: Tensor | None = None
     embeddings: Mapping[str, Tensor] = {}
+    generated: Mapping[str, Tensor] = {}
 
 
 class Step(NamedTuple):

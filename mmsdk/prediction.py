@@ -185,4 +185,5 @@ def _on_cpu(output: HeadOutput) -> HeadOutput:
         name: part.cpu() for name, part in output._asdict().items() if isinstance(part, torch.Tensor)
     }
     scores = output.scores.float().cpu() if output.scores is not None else None
-    return output._replace(**tensors)._replace(scores=scores, embeddings=embeddings)
+    generated = {name: part.cpu() for name, part in output.generated.items()}
+    return output._replace(**tensors)._replace(scores=scores, embeddings=embeddings, generated=generated)

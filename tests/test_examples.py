@@ -84,3 +84,21 @@ def test_mosi_text_is_fine_tuned(tmp_path: Path) -> None:
     overrides = [*parts, f"data.path={real('mosi') / 'manifest.jsonl'}"]
     trained = mmsdk.train(EXAMPLES / "mosi_text/pipeline.yaml", out=tmp_path / "run", overrides=overrides, show=False)
     assert trained.metrics["test/sentiment/accuracy"] >= 0.79  # frozen, with logistic regression: 0.774
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_emoji_captions_are_put_together_from_words(tmp_path: Path) -> None:
+    """A name that no training picture has can only be right if it is put together; the floors are never right."""
+    data = real("emoji") / "manifest.jsonl"
+    spec = importlib.util.spec_from_file_location("emoji_floors", EXAMPLES / "emoji_captions/floors.py")
+    assert spec is not None and spec.loader is not None
+    floors = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(floors)
+    given = [f"data.path={data}", "heads.caption.decoder=rnn"]
+    trained = mmsdk.train(EXAMPLES / "emoji_captions/pipeline.yaml", out=tmp_path / "run", overrides=given, show=False)
+    found = {
+        who: pairs[0] for (who, which), pairs in floors.report(data, [trained.run]).items() if which == "name is new"
+    }
+    assert found["nearest pixels"] == pytest.approx((0.752, 0), abs=0.001)
+    assert found["model"][0] > found["nearest pixels"][0] and found["model"][1] > 0.4

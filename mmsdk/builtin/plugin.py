@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmsdk.builtin.declarations.captioning import WRITERS
 from mmsdk.builtin.declarations.encoders import ENCODERS
 from mmsdk.builtin.declarations.fusions import FUSIONS
 from mmsdk.builtin.declarations.heads import HEADS
@@ -28,4 +29,4 @@ def mmsdk_fusions() -> list[type[FusionConfig]]:
 
 @hookimpl
 def mmsdk_heads() -> list[type[HeadConfig]]:
-    return HEADS
+    return [*HEADS, *WRITERS]

@@ -12,13 +12,16 @@ from mmsdk.metrics.labels import (
 from mmsdk.metrics.numbers import R2, MeanAbsoluteError, Pearson, RootMeanSquaredError
 from mmsdk.metrics.pairs import PairAccuracy, Share
 from mmsdk.metrics.ranks import MeanReciprocalRank, MedianRank, Recall
+from mmsdk.metrics.texts import Bleu, ExactMatch, Perplexity, RougeL, TokenAccuracy, TokenF1
 from mmsdk.metrics.torchmetrics import TorchMetric, extra_metrics
 
 __all__ = [
     "R2",
     "Accuracy",
     "BalancedAccuracy",
+    "Bleu",
     "CalibrationError",
+    "ExactMatch",
     "LogLoss",
     "MacroF1",
     "MeanAbsoluteError",
@@ -27,10 +30,14 @@ __all__ = [
     "MicroF1",
     "PairAccuracy",
     "Pearson",
+    "Perplexity",
     "Recall",
     "RootMeanSquaredError",
+    "RougeL",
     "Share",
     "SubsetAccuracy",
+    "TokenAccuracy",
+    "TokenF1",
     "TorchMetric",
     "extra_metrics",
 ]

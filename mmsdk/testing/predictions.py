@@ -39,7 +39,10 @@ class PredictionContract(NetworkContract):
         head, target, (reads, _) = self.build(), self.target(), self.given()
         assert isinstance(head, TaskHead)
         with torch.inference_mode():
-            predictions = head.decode(head_output(head, (reads, None)), target)
+            output = head_output(head, (reads, None))
+            predictions = head.decode(output, target)
+        for name, part in output.generated.items():
+            assert len(part) == len(PRESENT), f"generated '{name}' has {len(part)} rows: the batch comes first"
         assert len(predictions) == len(PRESENT), f"decode gives {len(predictions)} for {len(PRESENT)} rows"
         for row, prediction in enumerate(predictions):
             assert isinstance(prediction, Prediction), f"decode gives {type(prediction).__name__}: give Prediction"

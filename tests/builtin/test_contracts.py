@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmsdk.builtin.declarations import encoders, fusions, heads, modalities, targets
+from mmsdk.builtin.declarations import captioning, encoders, fusions, heads, modalities, targets
 from mmsdk.components import TargetConfig
 from mmsdk.formats import Format, Source
 from mmsdk.testing import (
@@ -274,6 +274,29 @@ class TestMasked(HeadContract):
 
     def sources(self) -> dict[str, Source]:
         return {"fused.text": Source(4, 4, Format("tokens", vocabulary=7))}
+
+
+class TestCaptioning(HeadContract):
+    config = captioning.CaptioningConfig(target="y", width=8, heads=2, metrics=["exact_match", "token_f1", "rouge_l"])
+    values = Texts.values
+
+
+class TestCaptioningOfBytes(HeadContract):
+    config = captioning.CaptioningConfig(
+        target=TargetConfig(column="y", modality=modalities.TextConfig(tokenizer="bytes")),
+        decoder="rnn",
+        width=8,
+        layers=1,
+        heads=2,
+        label_smoothing=0.1,
+        metrics=["bleu"],
+    )
+    values = ("a b", "b", "ab ba")
+
+
+class TestCaptioningWithoutAttention(HeadContract):
+    config = captioning.CaptioningConfig(target="y", decoder="rnn", attention=False, width=8)
+    values = Texts.values
 
 
 def test_every_component_has_a_contract() -> None:

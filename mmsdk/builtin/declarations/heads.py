@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mmsdk.interfaces import TaskHead
 
 
-class _CheckedHead(HeadConfig):
+class CheckedHead(HeadConfig):
     """Base of the heads here: refuses targets of the wrong kind and metrics of unknown origin."""
 
     target_kinds: ClassVar[tuple[str, ...]]
@@ -31,7 +31,7 @@ class _CheckedHead(HeadConfig):
     def _learnable(cls, target: str | TargetConfig | None) -> str | TargetConfig | None:
         modality = target.modality if isinstance(target, TargetConfig) else None
         if modality is not None and modality.gives not in cls.target_kinds:
-            raise _error(
+            raise refusal(
                 f"Head '{cls.type_name()}' takes targets of kind {listed(cls.target_kinds)}, "
                 f"but '{modality.type_name()}' gives '{modality.gives}'."
             )
@@ -42,16 +42,17 @@ class _CheckedHead(HeadConfig):
     def _known_origin(cls, names: list[str]) -> list[str]:
         for name in names:
             if cls.metric_example is None:
-                raise _error(f"Head '{cls.type_name()}' takes no more metrics than its own: remove '{name}'.")
+                raise refusal(f"Head '{cls.type_name()}' takes no more metrics than its own: remove '{name}'.")
             if not re.fullmatch(r"torchmetrics\.[A-Za-z][A-Za-z0-9]*", name):
-                raise _error(
+                raise refusal(
                     f"Unknown metric '{name}'. Beside its own metrics, head '{cls.type_name()}' "
                     f"can report those of torchmetrics, such as '{cls.metric_example}'."
                 )
         return names
 
 
-def _error(message: str) -> PydanticCustomError:
+def refusal(message: str) -> PydanticCustomError:
+    """The error of a validator that says this."""
     return PydanticCustomError("config", "{message}", {"message": message})
 
 
@@ -60,7 +61,7 @@ def _only(sources: Mapping[str, Source]) -> Source:
     return source
 
 
-class ClassificationConfig(_CheckedHead):
+class ClassificationConfig(CheckedHead):
     """Predicts one label of several."""
 
     type: Literal["classification"] = "classification"
@@ -82,7 +83,7 @@ class ClassificationConfig(_CheckedHead):
         return Classification(width, target.vocabulary, self.hidden, self.dropout, self.label_smoothing, self.metrics)
 
 
-class MultilabelConfig(_CheckedHead):
+class MultilabelConfig(CheckedHead):
     """Predicts any number of labels, each on its own."""
 
     type: Literal["multilabel"] = "multilabel"
@@ -102,7 +103,7 @@ class MultilabelConfig(_CheckedHead):
         return Multilabel(width, target.vocabulary, self.hidden, self.dropout, self.threshold, self.metrics)
 
 
-class RegressionConfig(_CheckedHead):
+class RegressionConfig(CheckedHead):
     """Predicts a number, or several."""
 
     type: Literal["regression"] = "regression"
@@ -122,7 +123,7 @@ class RegressionConfig(_CheckedHead):
         return Regression(width, target.width, self.hidden, self.dropout, self.loss, self.metrics)
 
 
-class TokenClassificationConfig(_CheckedHead):
+class TokenClassificationConfig(CheckedHead):
     """Predicts one label for each token of a source."""
 
     type: Literal["token_classification"] = "token_classification"
@@ -140,7 +141,7 @@ class TokenClassificationConfig(_CheckedHead):
         return TokenClassification(width, target.vocabulary, self.hidden, self.dropout, self.metrics)
 
 
-class ContrastiveConfig(_CheckedHead):
+class ContrastiveConfig(CheckedHead):
     """Pulls the embeddings of one sample's streams together, and those of different samples apart (InfoNCE).
 
     With a `target`, samples of the same label are not pushed apart, and finding any of them is right. Name
@@ -189,7 +190,7 @@ class ContrastiveConfig(_CheckedHead):
         return Contrastive(widths, self.width, loss=self.loss, temperature=temperature, pairs=self.pairs)
 
 
-class MatchingConfig(_CheckedHead):
+class MatchingConfig(CheckedHead):
     """Tells whether the streams of a sample belong together, or come from two different samples.
 
     Reads `fused` and the streams that it mixes. A `contrastive` head of the same streams, named before it, makes it
@@ -221,7 +222,7 @@ class MatchingConfig(_CheckedHead):
         return Matching(sources["fused"].pooled_width, self.hidden, self.dropout, self.temperature)
 
 
-class MaskedConfig(_CheckedHead):
+class MaskedConfig(CheckedHead):
     """Hides a part of a stream and predicts it from what is left, with the help of the other streams.
 
     Reads `fused.<stream>`: that stream is hidden. Its kind is tokens, sequence, spectrogram, or pixels with `vit`.

@@ -33,17 +33,28 @@ class Attention(nn.Module):
 
         Where a row's mask has no True there is nothing to look up: the result is zeros.
         """
+        return self.look_up(queries, *self.keys_and_values(context), mask)
+
+    def keys_and_values(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """context [batch, k, width] -> two of [batch, heads, k, width / heads], which can be kept and used again."""
+        return self._split(self.key(context)), self._split(self.value(context))
+
+    def look_up(self, queries: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+        """`forward` with keys and values that are there already.
+
+        mask: [batch, k] bool, or [batch or 1, q, k] where each query sees something else.
+        """
         query = self._split(self.query(queries))  # [batch, heads, q, d]
-        key, value = self._split(self.key(context)), self._split(self.value(context))  # [batch, heads, k, d]
-        present = mask.any(dim=-1, keepdim=True)  # [batch, 1]
+        mask = mask if mask.dim() == 3 else mask[:, None]  # [batch, 1, k]
+        present = mask.any(dim=-1, keepdim=True)  # [batch, 1, 1]
         # Not every kernel survives the softmax of an empty set, so such a row attends to its padding;
         # what it finds there is cleared below.
-        seen = (mask | ~present)[:, None, None]  # [batch, 1, 1, k]
+        seen = (mask | ~present)[:, None]  # [batch, 1, 1, k]
         found = F.scaled_dot_product_attention(
             query, key, value, attn_mask=seen, dropout_p=self.dropout if self.training else 0.0
         )
         joined: Tensor = self.out(found.transpose(1, 2).flatten(2))  # [batch, q, width]
-        return joined.masked_fill(~present[..., None], 0)
+        return joined.masked_fill(~present, 0)
 
     def _split(self, tokens: Tensor) -> Tensor:
         """[batch, length, width] -> [batch, heads, length, width / heads]."""
