@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mmsdk.config import PipelineConfig
     from mmsdk.config_file import load_config
     from mmsdk.containers import Batch, Encoding, Fused, HeadOutput, Inputs, Step, spread
+    from mmsdk.embedding import Embedded
     from mmsdk.errors import (
         CheckpointError,
         ConfigError,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     )
     from mmsdk.evaluation import evaluate
     from mmsdk.fields import ConfigPath, Dropout
+    from mmsdk.folders import open_folder, write_folder
     from mmsdk.formats import Format, Source
     from mmsdk.hookspecs import hookimpl
     from mmsdk.interfaces import (
@@ -52,6 +54,8 @@ if TYPE_CHECKING:
     from mmsdk.pipeline import Pipeline
     from mmsdk.plugins import register
     from mmsdk.prediction import Result
+    from mmsdk.samples import Row, read_rows
+    from mmsdk.skipping import Skipped
     from mmsdk.training import Trained, train
 
 _HOME = {
@@ -62,11 +66,13 @@ _HOME = {
     "mmsdk.config": "PipelineConfig",
     "mmsdk.config_file": "load_config",
     "mmsdk.containers": "Batch Encoding Fused HeadOutput Inputs Step spread",
+    "mmsdk.embedding": "Embedded",
     "mmsdk.errors": (
         "CheckpointError ConfigError DataError DecodeError MmsdkError PluginError TrainingError UnknownComponentError"
     ),
     "mmsdk.evaluation": "evaluate",
     "mmsdk.fields": "ConfigPath Dropout",
+    "mmsdk.folders": "open_folder write_folder",
     "mmsdk.formats": "Format Source",
     "mmsdk.hookspecs": "hookimpl",
     "mmsdk.interfaces": (
@@ -75,6 +81,8 @@ _HOME = {
     "mmsdk.pipeline": "Pipeline",
     "mmsdk.plugins": "register",
     "mmsdk.prediction": "Result",
+    "mmsdk.samples": "Row read_rows",
+    "mmsdk.skipping": "Skipped",
     "mmsdk.training": "Trained train",
 }
 _MODULES = {name: module for module, names in _HOME.items() for name in names.split()}
@@ -94,6 +102,7 @@ __all__ = [
     "DecisionFusion",
     "DecodeError",
     "Dropout",
+    "Embedded",
     "Encoder",
     "EncoderConfig",
     "Encoding",
@@ -114,7 +123,9 @@ __all__ = [
     "PluginError",
     "Prediction",
     "Result",
+    "Row",
     "ScoringHead",
+    "Skipped",
     "Source",
     "Step",
     "TaskHead",
@@ -124,9 +135,12 @@ __all__ = [
     "evaluate",
     "hookimpl",
     "load_config",
+    "open_folder",
+    "read_rows",
     "register",
     "spread",
     "train",
+    "write_folder",
 ]
 
 
