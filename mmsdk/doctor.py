@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from mmsdk.errors import told
 from mmsdk.looking import Look, look
-from mmsdk.metadata import ALLOWED, SWITCHED_OFF
+from mmsdk.metadata import ALLOWED, SWITCHED_OFF, commands
 from mmsdk.native import LIBRARIES, Native, probe
 
 
@@ -37,7 +37,7 @@ def examine(deadline: float) -> Checkup:
     problems += [f"{each.name}: {each.mend} ({each.reason})" for each in native if each.state == "broken"]
     unsound = [each for each in plugins if each.plugin.state not in ("loaded", "disabled")]
     problems += [str(each.plugin.reason) for each in unsound] + [each.schema for each in plugins if each.schema]
-    names = {part for each in plugins for part in (each.plugin.prefix, each.plugin.distribution)}
+    names = {part for each in plugins for part in (each.plugin.prefix, each.plugin.distribution)} | set(commands())
     problems += [
         f"{variable} names '{name}', which is no installed plugin: see `mmsdk plugins`"
         for variable in (SWITCHED_OFF, ALLOWED)
