@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mmsdk.config import PipelineConfig
     from mmsdk.config_file import load_config
     from mmsdk.containers import Batch, Encoding, Fused, HeadOutput, Inputs, Step, spread
+    from mmsdk.embedding import Embedded
     from mmsdk.errors import (
         CheckpointError,
         ConfigError,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     )
     from mmsdk.evaluation import evaluate
     from mmsdk.fields import ConfigPath, Dropout
+    from mmsdk.folders import open_folder, write_folder
     from mmsdk.formats import Format, Source
     from mmsdk.hookspecs import hookimpl
     from mmsdk.interfaces import (
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
     from mmsdk.pipeline import Pipeline
     from mmsdk.plugins import register
     from mmsdk.prediction import Result
+    from mmsdk.samples import Row, read_rows
+    from mmsdk.skipping import Skipped
     from mmsdk.training import Trained, train
 
 _HOME = {
@@ -64,11 +68,13 @@ _HOME = {
     "mmsdk.config": "PipelineConfig",
     "mmsdk.config_file": "load_config",
     "mmsdk.containers": "Batch Encoding Fused HeadOutput Inputs Step spread",
+    "mmsdk.embedding": "Embedded",
     "mmsdk.errors": (
         "CheckpointError ConfigError DataError DecodeError MmsdkError PluginError TrainingError UnknownComponentError"
     ),
     "mmsdk.evaluation": "evaluate",
     "mmsdk.fields": "ConfigPath Dropout",
+    "mmsdk.folders": "open_folder write_folder",
     "mmsdk.formats": "Format Source",
     "mmsdk.hookspecs": "hookimpl",
     "mmsdk.interfaces": (
@@ -77,6 +83,8 @@ _HOME = {
     "mmsdk.pipeline": "Pipeline",
     "mmsdk.plugins": "register",
     "mmsdk.prediction": "Result",
+    "mmsdk.samples": "Row read_rows",
+    "mmsdk.skipping": "Skipped",
     "mmsdk.training": "Trained train",
 }
 _MODULES = {name: module for module, names in _HOME.items() for name in names.split()}
@@ -96,6 +104,7 @@ __all__ = [
     "DecisionFusion",
     "DecodeError",
     "Dropout",
+    "Embedded",
     "Encoder",
     "EncoderConfig",
     "Encoding",
@@ -116,7 +125,9 @@ __all__ = [
     "PluginError",
     "Prediction",
     "Result",
+    "Row",
     "ScoringHead",
+    "Skipped",
     "Source",
     "Step",
     "TaskHead",
@@ -127,10 +138,13 @@ __all__ = [
     "hookimpl",
     "load_config",
     "on_white",
+    "open_folder",
     "picture",
+    "read_rows",
     "register",
     "spread",
     "train",
+    "write_folder",
 ]
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from mmsdk.errors import PluginError, did_you_mean, listed
 from mmsdk.looking import look, run_alone
+from mmsdk.metadata import commands
 from mmsdk.plugins import Plugin, registry
 
 DEADLINE = 600.0
@@ -35,6 +36,8 @@ def find(name: str) -> Plugin:
     """
     plugins = [plugin for plugin in registry().plugins if plugin.prefix]
     found = [plugin for plugin in plugins if name in (plugin.prefix, plugin.distribution)]
+    if not found and name in commands():
+        raise PluginError(f"'{name}' brings commands and no components: there is nothing to check by a contract")
     if not found:
         known = [plugin.prefix for plugin in plugins]
         hint = did_you_mean(name, known) or f" Installed: {listed(known)}."

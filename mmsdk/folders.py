@@ -118,6 +118,17 @@ def verify_folder(folder: Path, names: Iterable[str] | None = None) -> None:
             raise CheckpointError(f"{path}: damaged: its content is not what was written")
 
 
+def open_folder(folder: Path) -> Path:
+    """Where the content of a folder stands that `write_folder` wrote, once it is verified: usually in the folder.
+
+    Raises:
+        CheckpointError: see `verify_folder`.
+    """
+    home = standing(folder)
+    verify_folder(home)
+    return home
+
+
 def sweep(parent: Path) -> None:
     """Remove what a dead process left half written; bring back a folder that was being replaced."""
     for path in parent.glob(f"{REPLACED}*"):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmsdk.errors import did_you_mean, listed, told
-from mmsdk.metadata import unknown_switches
+from mmsdk.metadata import commands, unknown_switches
 from mmsdk.plugins import HOOKS, Plugin, registry
 
 DEADLINE = 30.0
@@ -71,7 +71,8 @@ def look(deadline: float = DEADLINE, only: Sequence[Plugin] | None = None) -> li
 
 def mistaken_switches(plugins: Iterable[Plugin]) -> list[str]:
     """What is wrong with the environment variables that switch plugins off."""
-    names = sorted({name for plugin in plugins if plugin.prefix for name in (plugin.prefix, plugin.distribution)})
+    own = {name for plugin in plugins if plugin.prefix for name in (plugin.prefix, plugin.distribution)}
+    names = sorted({*own, *commands()})
     mistakes = []
     for variable, name in unknown_switches(names):
         hint = did_you_mean(name, names) or f" Known: {listed(names)}."

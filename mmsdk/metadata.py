@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator
 from importlib.metadata import EntryPoint, PackageNotFoundError, distributions, version
+from typing import NamedTuple
 
 API = "v1"
 """The plugin API that this mmsdk speaks."""
@@ -60,6 +61,24 @@ def distribution_of(point: EntryPoint) -> tuple[str, str]:
         return str(point.dist.name), str(point.dist.version)  # type: ignore[union-attr]
     except Exception:  # metadata that is missing or damaged
         return "unknown", "unknown"
+
+
+class Commands(NamedTuple):
+    """What an installed package brings: its version, and the names of its commands."""
+
+    version: str
+    names: list[str]
+
+
+def commands() -> dict[str, Commands]:
+    """By distribution: the commands of plugins, and of packages that bring nothing else."""
+    found: dict[str, Commands] = {}
+    for point in sorted(installed_entry_points(), key=lambda point: point.name):
+        if point.group == COMMANDS:
+            name, version_ = distribution_of(point)
+            names = found.setdefault(name, Commands(version_, [])).names
+            names += [point.name] if point.name not in names else []  # a path may be searched twice
+    return dict(sorted(found.items()))
 
 
 def version_of(distribution: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,15 @@ from mmsdk.components import HeadConfig
 from mmsdk.config import PipelineConfig
 from mmsdk.containers import Batch, HeadOutput, Inputs, Step, spread
 from mmsdk.decision import DecisionHead
-from mmsdk.errors import ConfigError
+from mmsdk.embedding import Embedded, embed, embed_each, embedding_head
+from mmsdk.errors import ConfigError, DecodeError
 from mmsdk.formats import Format, Source
 from mmsdk.interfaces import DecisionFusion, Encoder, FeatureFusion, Modality, ScoringHead, TaskHead
 from mmsdk.modalities import Modalities
 from mmsdk.modules import Parts
-from mmsdk.prediction import Result, embed, predict
+from mmsdk.prediction import Result, predict
 from mmsdk.reading import Reading
-from mmsdk.samples import Sample
+from mmsdk.samples import Row, Sample
 from mmsdk.wiring import FUSED, over_limit
 
 
@@ -118,7 +119,7 @@ class Pipeline(nn.Module):
         return list(predict(self, samples, heads=heads, batch_size=batch_size))
 
     def embed(
-        self, samples: Iterable[Sample] | Sample, *, head: str | None = None, batch_size: int = 64
+        self, samples: Iterable[Sample | Row] | Sample, *, head: str | None = None, batch_size: int = 64
     ) -> dict[str, Tensor]:
         """[samples, width] of each source that a contrastive head reads: what it compares, vectors of length 1.
 
@@ -130,6 +131,40 @@ class Pipeline(nn.Module):
         if isinstance(samples, Mapping):
             samples = [samples]
         return embed(self, samples, head=head, batch_size=batch_size)
+
+    def embed_each(
+        self,
+        samples: Iterable[Sample | Row],
+        *,
+        head: str | None = None,
+        batch_size: int = 64,
+        skipped: list[DecodeError] | None = None,
+    ) -> Iterator[Embedded]:
+        """`embed` for more samples than memory holds: one after the other, each with its id and its values.
+
+        skipped: where samples go that cannot be read; without it they are raised. `Skipped(rows)` takes few of them.
+
+        Raises:
+            ConfigError: there is no such head, or several. DecodeError: a sample cannot be read.
+        """
+        return embed_each(self, samples, head=head, batch_size=batch_size, skipped=skipped)
+
+    def embedding_head(self, head: str | None = None) -> str:
+        """The head that `embed` asks: the named one, or the only one that gives embeddings.
+
+        Raises:
+            ConfigError: there is no such head, or several.
+        """
+        return embedding_head(self, head)
+
+    def fingerprint(self) -> str:
+        """What tells pipelines apart: a hash of streams, fusion, heads, vocabularies and weights.
+
+        The same after saving and loading. What was made with one pipeline, such as embeddings, fits no other.
+        """
+        from mmsdk.fingerprint import fingerprint
+
+        return fingerprint(self)
 
     def save(self, folder: str | Path, metrics: Mapping[str, float] | None = None) -> Path:
         """Write the pipeline as one folder: config, weights, modalities, needed plugins, model card."""

@@ -67,38 +67,6 @@ def predict(
         yield from _predict_chunk(pipeline, collator, names, chunk)
 
 
-def embed(
-    pipeline: Pipeline, samples: Iterable[Sample | Row], *, head: str | None = None, batch_size: int = 64
-) -> dict[str, torch.Tensor]:
-    """[samples, width] of each source that the head reads; zeros where it is absent.
-
-    Raises:
-        ConfigError: no such head, or several. DecodeError, DataError: a sample cannot be read.
-    """
-    name = _embedding_head(pipeline, head)
-    collator = Collator(pipeline.modalities.stream_ports, [])
-    numbered = enumerate(samples)
-    found: list[Mapping[str, torch.Tensor]] = []
-    while chunk := list(islice(numbered, batch_size)):
-        rows = [row if isinstance(row, Row) else as_row(row, f"sample[{number}]") for number, row in chunk]
-        collated = collator(rows)
-        for error in collated.bad.values():
-            raise error
-        with inference(pipeline):
-            found.append(outputs_of(pipeline, collated.batch, [name])[name].embeddings)
-    return {source: torch.cat([each[source] for each in found]) for source in (found[0] if found else ())}
-
-
-def _embedding_head(pipeline: Pipeline, head: str | None) -> str:
-    able = [name for name in pipeline.config.heads if pipeline.heads[name].embeds]
-    if head is None and len(able) == 1:
-        return able[0]
-    if head not in able:
-        which = "Name one" if head is None else f"There is no head '{head}' that gives any"
-        raise ConfigError(f"{which}: heads with embeddings are {listed(able)}; `type: contrastive` is one.")
-    return head
-
-
 def _heads(pipeline: Pipeline, heads: Sequence[str] | None) -> list[str]:
     able = [name for name, head in pipeline.config.heads.items() if head.predicts]
     for name in heads or ():

@@ -21,6 +21,7 @@ from typing import Any
 from mmsdk.config import PipelineConfig
 from mmsdk.errors import CheckpointError, DecodeError, TrainingError
 from mmsdk.folders import flush, sweep, writing
+from mmsdk.skipping import as_told, budget
 
 # What may differ when a run goes on: it changes how fast, never what is computed.
 FREE = ("workers", "threads", "device", "trackers", "checkpoint", "log_every")
@@ -118,15 +119,14 @@ class Run:
         return {line["id"] for line in _lines(self._bad)}
 
     def add_bad(self, errors: Iterable[DecodeError]) -> None:
-        found = [{"id": error.sample, "stream": error.stream, "reason": error.reason} for error in errors]
-        _append(self._bad, found)
+        _append(self._bad, map(as_told, errors))
 
 
 class BadSamples:
     """Samples that could not be read: raised, or listed up to a budget of max(10, 0.1 %)."""
 
     def __init__(self, run: Run, policy: str, rows: int) -> None:
-        self.run, self.policy, self.budget = run, policy, max(10, rows // 1000)
+        self.run, self.policy, self.budget = run, policy, budget(rows)
         self.known = run.bad_ids()
 
     def take(self, errors: Iterable[DecodeError]) -> None:

@@ -129,11 +129,30 @@ def test_a_reader_that_has_gone_is_no_traceback() -> None:
 
 def test_help_lists_our_commands_and_those_of_plugins(cli: Cli, bring: Callable[..., None]) -> None:
     bring("serve", "raise SystemExit('nobody called this command')")
-    listed = cli("--help").stdout.partition("Commands:\n")[2].splitlines()
-    ours = ["quickstart", "validate", "schema", "data", "train", "evaluate", "predict", "doctor", "plugins"]
-    assert [line.split()[0] for line in listed] == [*ours, "serve"]
-    assert listed[-1].endswith("(from test-serve)")
+    lines = cli("--help").stdout.partition("Commands:\n")[2].splitlines()
+    listed = {line.split()[0]: line for line in lines}
+    ours = ["quickstart", "validate", "schema", "data", "train", "evaluate", "predict", "embed", "doctor", "plugins"]
+    assert list(listed)[: len(ours)] == ours
+    assert {"serve", "index", "search", "unindex"} <= set(list(listed)[len(ours) :])
+    assert listed["serve"].endswith("(from test-serve)") and listed["search"].endswith("(from mmsdk-retrieval)")
     assert "test_serve_commands" not in sys.modules
+
+
+def test_packages_with_nothing_but_commands_are_listed(
+    cli: Cli, bring: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring("serve", "raise SystemExit('nobody called this command')")
+    plugins = {each["distribution"]: each for each in json.loads(cli("plugins", "--json").stdout)["plugins"]}
+    nothing = {"modalities": [], "encoders": [], "fusions": [], "heads": []}
+    origin = {"prefix": None, "distribution": "test-serve", "version": "1.0", "api": "v1"}
+    assert plugins["test-serve"] == {**origin, "state": "found", "reason": None, **nothing, "commands": ["serve"]}
+    assert plugins["mmsdk-retrieval"]["commands"] == ["classify", "index", "search", "unindex"]
+    assert plugins["mmsdk-fusion"]["commands"] == [] and plugins["mmsdk-fusion"]["state"] == "loaded"
+    monkeypatch.setenv("MMSDK_DISABLE_PLUGINS", "test-serve")
+    assert cli("plugins").stdout.endswith(
+        "test-serve 1.0 (API v1): disabled\n  test-serve is switched off by MMSDK_DISABLE_PLUGINS\n  commands: serve\n"
+    )
+    assert "brings commands and no components" in cli("plugins", "check", "test-serve").stderr
 
 
 class TestForeignCommands:

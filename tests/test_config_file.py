@@ -176,8 +176,8 @@ def test_a_mapping_that_is_empty_or_missing(complaints: Complaints) -> None:
         "3:1: heads: should have at least 1 entry, found an empty mapping",
     ]
     assert complaints(GOOD, "other: 1") == [
-        "1:1: other: Unknown key 'other'. Known: 'schema_version', 'streams', 'fusion', 'heads', 'data', 'init_from', 'stages', "
-        "'training', 'max_fusion_parameters'."
+        "1:1: other: Unknown key 'other'. Known: 'schema_version', 'streams', 'fusion', 'heads', 'data', 'init_from', "
+        "'stages', 'training', 'max_fusion_parameters'."
     ]
     assert complaints(GOOD, "# a comment\n\nfusion: concat") == [
         "3:1: streams: is missing",

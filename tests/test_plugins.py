@@ -297,7 +297,7 @@ class TestCommand:
         assert list(found) == ["plugins"]
         core, acme = found["plugins"][:2]
         about = ["prefix", "distribution", "version", "api", "state", "reason"]
-        assert list(core) == list(acme) == [*about, "modalities", "encoders", "fusions", "heads"]
+        assert list(core) == list(acme) == [*about, "modalities", "encoders", "fusions", "heads", "commands"]
         assert core["prefix"] == "" and "bag" in core["encoders"] and "classification" in core["heads"]
         assert acme["encoders"] == ["acme.good"] and acme["reason"] is None
 
