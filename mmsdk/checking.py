@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmsdk.errors import PluginError, did_you_mean, listed
+from mmsdk.looking import DEADLINE as IMPORTING
 from mmsdk.looking import look, run_alone
 from mmsdk.metadata import commands
 from mmsdk.plugins import Plugin, registry
@@ -51,7 +52,7 @@ def check(plugin: Plugin, deadline: float = DEADLINE) -> Iterator[Promise]:
     Raises:
         PluginError: pytest is not installed.
     """
-    (seen,) = look(only=[plugin])
+    (seen,) = look(min(deadline, IMPORTING), [plugin])
     if not seen.usable:
         yield Promise("Plugin", "it loads", "failed", str(seen.plugin.reason))
         return

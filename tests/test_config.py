@@ -196,7 +196,9 @@ def _configs_of_all(components: dict[str, dict[str, Any]]) -> list[PipelineConfi
     names = list(streams)
     heads: dict[str, dict[str, Any]] = {}
     for name, head in components["head"].items():
-        reads = names[:2] if head.sources == "several" else names[:1]
+        reads = ["fused", *names[:2]] if head.sources == "several" else names[:1]
+        if name == "masked":
+            reads = [f"fused.{names[0]}"]
         heads[name] = {"type": name, "reads": reads, "target": "y" if head.target_modality else None}
     for name, modality in modalities.items():
         fits = [head for head in components["head"].values() if modality.gives in getattr(head, "target_kinds", ())]
@@ -211,13 +213,14 @@ def _configs_of_all(components: dict[str, dict[str, Any]]) -> list[PipelineConfi
     stage = {"name": "a", "heads": {"classification": 0.5}, "freeze": [f"streams.{names[0]}"], "data": "pairs.jsonl"}
     training = {"early_stopping": {"patience": 2}, "checkpoint": {"every": 5}, "clip": None}
     features = [name for name, fusion in components["fusion"].items() if fusion.level == "feature"]
+    contextual = {name: fusion.contextual for name, fusion in components["fusion"].items()}
     options = {"film": {"target": names[0], "condition": names[1]}}
     return [
         load_config(
             {
                 "streams": {**streams, "shared": {"shared_with": names[0], "column": ["a", "b"]}},
                 "fusion": {"type": fusion, **options.get(fusion, {})},
-                "heads": heads,
+                "heads": {name: head for name, head in heads.items() if name != "masked" or contextual[fusion]},
                 "data": {"train": "train.csv", "test": Path("test.csv")},
                 "stages": [stage],
                 "training": training,

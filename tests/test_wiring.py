@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mmsdk import ConfigError, PipelineConfig, load_config
+from mmsdk.plugins import Registry
 
 Tree = dict[str, Any]
 
@@ -200,7 +201,7 @@ def test_names_that_mean_something_in_python_are_fine(name: str) -> None:
         ),
     ],
 )
-def test_what_does_not_fit_is_named(config: Tree, complaint: str) -> None:
+def test_what_does_not_fit_is_named(config: Tree, complaint: str, fresh_registry: Registry) -> None:
     assert complaints(config) == [complaint]
 
 
