@@ -131,6 +131,10 @@ class TestCnn(Pictures):
     config = encoders.CnnEncoderConfig(width=8)
 
 
+class TestCnnOfLargest(Pictures):
+    config = encoders.CnnEncoderConfig(width=8, halving="maximum")
+
+
 class TestWideCnn(Pictures):
     config = encoders.CnnEncoderConfig(width=48, layers=5)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -40,6 +42,7 @@ VARIANTS: list[EncoderConfig] = [
     MlpEncoderConfig(width=8, layers=1),
     CnnEncoderConfig(width=8),
     CnnEncoderConfig(width=48, layers=5),
+    CnnEncoderConfig(width=8, halving="maximum"),
     VitEncoderConfig(width=8, patch=4),
 ]
 CASES = [(config, FORMATS[kind]) for config in VARIANTS for kind in config.reads]
@@ -99,9 +102,10 @@ def test_width_one_is_possible(config: EncoderConfig, format: Format) -> None:
 
 @pytest.mark.parametrize("side", [1, 8, 28, 64])
 @pytest.mark.parametrize("layers", [1, 3, 6])
-def test_cnn_keeps_a_grid_of_four_by_four(side: int, layers: int) -> None:
+@pytest.mark.parametrize("halving", ["stride", "maximum"])
+def test_cnn_keeps_a_grid_of_four_by_four(side: int, layers: int, halving: Literal["stride", "maximum"]) -> None:
     format = Format("pixels", sizes=(side, side))
-    encoding = built(CnnEncoderConfig(width=8, layers=layers), format)(inputs_of(format, rows=2))
+    encoding = built(CnnEncoderConfig(width=8, layers=layers, halving=halving), format)(inputs_of(format, rows=2))
     expected = {1: (1, 1, 1), 8: (4, 4, 4), 28: (14, 4, 4), 64: (32, 8, 4)}[side][(1, 3, 6).index(layers)]
     assert encoding.tokens.shape == (2, expected**2, 8)
 

@@ -140,11 +140,14 @@ class CnnEncoderConfig(_OneWidth):
     type: Literal["cnn"] = "cnn"
     reads: ClassVar = ("pixels",)
     layers: Positive = Field(3, description="each halves the grid, as long as 4x4 tokens remain")
+    halving: Literal["stride", "maximum"] = Field(
+        "stride", description="stride: skip every other place; maximum: keep the largest of each 2x2, which is slower"
+    )
 
     def build(self, format: Format) -> Encoder:
         from mmsdk.builtin.encoders.cnn import CnnEncoder
 
-        return CnnEncoder(format, self.width, layers=self.layers)
+        return CnnEncoder(format, self.width, layers=self.layers, halving=self.halving)
 
 
 class VitEncoderConfig(_Attentive):

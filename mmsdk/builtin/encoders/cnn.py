@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +25,18 @@ class CnnEncoder(Encoder):
 
     Tokens [n, rows * columns, width] are the last grid, row by row. Pooled [n, width] is a linear layer over its mean
     and its maximum: a small object is lost in a mean. No grid gets smaller than 4x4 by halving; the layers after
-    that keep its size.
+    that keep its size. It is halved by convolutions that skip every other place, or, with `halving="maximum"`, by the
+    largest of each 2x2: slower, but what moves by a pixel changes less.
     """
 
-    def __init__(self, format: Format, width: int = 128, *, layers: int = 3) -> None:
+    def __init__(
+        self,
+        format: Format,
+        width: int = 128,
+        *,
+        layers: int = 3,
+        halving: Literal["stride", "maximum"] = "stride",
+    ) -> None:
         super().__init__()
         self.width = self.pooled_width = width
         fewest = min(width, FEWEST_CHANNELS)
@@ -36,8 +45,8 @@ class CnnEncoder(Encoder):
         self.layers = nn.Sequential()
         for before, after in pairwise(channels):
             stride = 2 if side + 1 >= 2 * SMALLEST_SIDE else 1
-            side = (side + stride - 1) // stride  # rounded up, as the convolution does
-            self.layers.append(_layer(before, after, stride))
+            side = (side + stride - 1) // stride  # rounded up, as the layer does
+            self.layers.append(_layer(before, after, stride, halving))
         self.pooling = nn.Linear(2 * width, width)
 
     @property
@@ -54,6 +63,10 @@ class CnnEncoder(Encoder):
         return Encoding(tokens, tokens.new_ones(tokens.shape[:2], dtype=torch.bool), pooled)
 
 
-def _layer(before: int, after: int, stride: int) -> nn.Module:
+def _layer(before: int, after: int, stride: int, halving: Literal["stride", "maximum"]) -> nn.Module:
+    skipped = stride if halving == "stride" else 1
     # One group: with few channels per group a norm would erase what the mean of a channel says.
-    return nn.Sequential(nn.Conv2d(before, after, 3, stride, padding=1), nn.GroupNorm(1, after), nn.ReLU())
+    parts = [nn.Conv2d(before, after, 3, skipped, padding=1), nn.GroupNorm(1, after), nn.ReLU()]
+    if skipped < stride:
+        parts.append(nn.MaxPool2d(stride, ceil_mode=True))
+    return nn.Sequential(*parts)

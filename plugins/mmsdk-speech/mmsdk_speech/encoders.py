@@ -10,17 +10,25 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from mmsdk import Encoder, Encoding, Inputs
-from mmsdk_speech.layers import Convolutions, MeanMax, Spectrogram
+from mmsdk_speech.layers import Convolutions, Halving, MeanMax, Spectrogram
 
 
 class Cnn(Encoder):
     """Convolutions alone, each halving time and frequency. Tokens [n, length / 2 ** layers, width]."""
 
-    def __init__(self, spectrogram: Spectrogram, width: int = 128, *, layers: int = 3, dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        spectrogram: Spectrogram,
+        width: int = 128,
+        *,
+        layers: int = 3,
+        dropout: float = 0.1,
+        halving: Halving = "stride",
+    ) -> None:
         super().__init__()
         self.width = self.pooled_width = width
         self.spectrogram = spectrogram
-        self.convolutions = Convolutions(spectrogram.width, width, [2] * layers, dropout)
+        self.convolutions = Convolutions(spectrogram.width, width, [2] * layers, dropout, halving)
         self.pooling = MeanMax(width, dropout)
 
     @property
@@ -44,11 +52,12 @@ class Crnn(Encoder):
         convolutions: int = 3,
         layers: int = 1,
         dropout: float = 0.1,
+        halving: Halving = "stride",
     ) -> None:
         super().__init__()
         self.width = self.pooled_width = width
         self.spectrogram = spectrogram
-        self.convolutions = Convolutions(spectrogram.width, width, [2] + [1] * (convolutions - 1), dropout)
+        self.convolutions = Convolutions(spectrogram.width, width, [2] + [1] * (convolutions - 1), dropout, halving)
         between = dropout if layers > 1 else 0.0
         self.cells = nn.GRU(width, width // 2, layers, batch_first=True, bidirectional=True, dropout=between)
         self.pooling = MeanMax(width, dropout)
@@ -72,12 +81,19 @@ class Transformer(Encoder):
     No-Recurrence Sequence-to-Sequence Model for Speech Recognition", 2018). Tokens [n, length / 4, width]."""
 
     def __init__(
-        self, spectrogram: Spectrogram, width: int = 128, *, layers: int = 2, heads: int = 4, dropout: float = 0.1
+        self,
+        spectrogram: Spectrogram,
+        width: int = 128,
+        *,
+        layers: int = 2,
+        heads: int = 4,
+        dropout: float = 0.1,
+        halving: Halving = "stride",
     ) -> None:
         super().__init__()
         self.width = self.pooled_width = width
         self.spectrogram = spectrogram
-        self.convolutions = Convolutions(spectrogram.width, width, [2, 2], dropout)
+        self.convolutions = Convolutions(spectrogram.width, width, [2, 2], dropout, halving)
         self.layers = nn.ModuleList(
             nn.TransformerEncoderLayer(width, heads, 4 * width, dropout, "gelu", batch_first=True, norm_first=True)
             for _ in range(layers)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mmsdk import Encoding, Inputs
 from mmsdk_speech.features import LogMel
 from mmsdk_speech.masking import SpecAugment
+
+Halving = Literal["stride", "maximum"]
 
 QUIET = 0.1
 """Added to the standard deviation: what hardly varies, such as silence, must not be blown up."""
@@ -63,29 +67,38 @@ class MaskedNorm(nn.Module):
 
 
 class Convolution(nn.Module):
-    """A 3x3 convolution over time and frequency that halves the bins, and the length where `stride` is 2."""
+    """A 3x3 convolution over time and frequency that halves the bins, and the length where `stride` is 2.
 
-    def __init__(self, before: int, after: int, stride: int) -> None:
+    halving: "stride" skips every other place, "maximum" takes the larger of each two. The latter is slower, but what
+    comes a little later, or sounds a little higher, changes less.
+    """
+
+    def __init__(self, before: int, after: int, stride: int, halving: Halving) -> None:
         super().__init__()
-        self.stride = stride
-        self.convolution = nn.Conv2d(before, after, 3, (stride, 2), padding=1, bias=False)
+        self.stride, self.halving = stride, halving
+        steps = (stride, 2) if halving == "stride" else (1, 1)
+        self.convolution = nn.Conv2d(before, after, 3, steps, padding=1, bias=False)
         self.norm = MaskedNorm(after)
 
     def forward(self, grid: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """grid [n, before, length, bins], zeros in the padding, mask [n, length] bool."""
-        mask = mask[:, :: self.stride]  # step i of the result is centred on step i * stride of what came in
+        shorter = mask[:, :: self.stride]  # step i of the result stands for what came in from i * stride on
+        there = shorter if self.halving == "stride" else mask
         grid = self.convolution(grid)
-        return self.norm(grid, mask[:, None, :, None].to(grid.dtype)).relu(), mask
+        grid = self.norm(grid, there[:, None, :, None].to(grid.dtype)).relu()
+        if self.halving == "maximum":  # of what is not negative: the zeros of the padding never win
+            grid = functional.max_pool2d(grid, (self.stride, 2), ceil_mode=True)
+        return grid, shorter
 
 
 class Convolutions(nn.Module):
     """Frames as a picture: convolutions, the last of `width` / 2 channels, then one linear layer over each column."""
 
-    def __init__(self, bins: int, width: int, strides: Sequence[int], dropout: float) -> None:
+    def __init__(self, bins: int, width: int, strides: Sequence[int], dropout: float, halving: Halving) -> None:
         super().__init__()
         channels = [1, *(max(8, width >> halvings) for halvings in range(len(strides), 0, -1))]
         self.layers = nn.ModuleList(
-            Convolution(*pair, stride) for pair, stride in zip(pairwise(channels), strides, strict=True)
+            Convolution(*pair, stride, halving) for pair, stride in zip(pairwise(channels), strides, strict=True)
         )
         for _ in strides:
             bins = (bins + 1) // 2

@@ -107,6 +107,9 @@ class _Speech(EncoderConfig):
 
     width: int = Field(128, gt=0, le=16_384, multiple_of=2, description="of the tokens and of the pooled vector")
     dropout: Dropout = 0.1
+    halving: Literal["stride", "maximum"] = Field(
+        "stride", description="stride: skip every other place; maximum: keep the larger of each two, which is slower"
+    )
     features: FeaturesConfig = FeaturesConfig()
     spec_augment: SpecAugmentConfig | None = None
 
@@ -129,7 +132,7 @@ class CnnConfig(_Speech):
     def build(self, format: Format) -> Encoder:
         from mmsdk_speech.encoders import Cnn
 
-        return Cnn(self.spectrogram(format), self.width, layers=self.layers, dropout=self.dropout)
+        return Cnn(self.spectrogram(format), self.width, layers=self.layers, dropout=self.dropout, halving=self.halving)
 
 
 class CrnnConfig(_Speech):
@@ -148,6 +151,7 @@ class CrnnConfig(_Speech):
             convolutions=self.convolutions,
             layers=self.layers,
             dropout=self.dropout,
+            halving=self.halving,
         )
 
 
@@ -171,7 +175,12 @@ class TransformerConfig(_Speech):
         from mmsdk_speech.encoders import Transformer
 
         return Transformer(
-            self.spectrogram(format), self.width, layers=self.layers, heads=self.heads, dropout=self.dropout
+            self.spectrogram(format),
+            self.width,
+            layers=self.layers,
+            heads=self.heads,
+            dropout=self.dropout,
+            halving=self.halving,
         )
 
 

@@ -52,8 +52,13 @@ class TestCnn(Sounds):
     exports = True
 
 
+class TestCnnOfLargest(Sounds):
+    config = CnnConfig(width=8, dropout=0, halving="maximum")
+    exports = True
+
+
 class TestCrnn(Sounds):
-    config = CrnnConfig(width=8, dropout=0, features=FeaturesConfig(type="mfcc"))
+    config = CrnnConfig(width=8, dropout=0, halving="maximum", features=FeaturesConfig(type="mfcc"))
 
 
 class TestTransformer(Sounds):

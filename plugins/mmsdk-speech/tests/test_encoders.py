@@ -9,6 +9,7 @@ import torch
 
 from mmsdk import Encoder, Format
 from mmsdk.plugins import registry
+from mmsdk_speech.layers import Convolution
 
 NAMES = ["speech.cnn", "speech.crnn", "speech.transformer"]
 
@@ -51,3 +52,24 @@ def test_louder_is_the_same_once_normalised(name: str) -> None:
     assert torch.allclose(encoder(inputs).pooled, encoder(louder).pooled, atol=2e-3)
     raw = build(name, features={"normalize": False}).eval()
     assert (raw.spectrogram(louder)[0] - raw.spectrogram(inputs)[0]).max() > 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_ways_to_halve_give_the_same_shapes(name: str) -> None:
+    inputs = batch()
+    stride, maximum = (build(name, halving=halving).eval()(inputs) for halving in ("stride", "maximum"))
+    assert torch.equal(stride.mask, maximum.mask) and stride.tokens.shape == maximum.tokens.shape
+    assert not torch.allclose(stride.pooled, maximum.pooled, atol=1e-2)
+
+
+def test_the_largest_of_each_pair_stays() -> None:
+    layer = Convolution(1, 1, 2, "maximum")
+    identity = torch.zeros(1, 1, 3, 3)
+    identity[..., 1, 1] = 1
+    layer.convolution.weight.data.copy_(identity)
+    grid = torch.tensor([[3.0, -1.0, -1.0], [1.0, -3.0, 1.0], [-1.0, 2.0, -2.0]])[None, None]  # [1, 1, length, bins]
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    found, shorter = layer(grid, mask)
+    kept = layer.norm(grid, mask[:, None, :, None].float()).relu()[0, 0]
+    expected = torch.stack([kept[:2, :2].max(), kept[:2, 2].max(), kept[2, :2].max(), kept[2, 2]]).reshape(2, 2)
+    assert torch.equal(found[0, 0], expected) and shorter.tolist() == [[True, True]]
