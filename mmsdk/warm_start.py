@@ -35,16 +35,14 @@ class WarmStart:
     def fill(self, pipeline: Pipeline) -> None:
         """Give the parts their weights."""
         given, own = self.source.state_dict(), pipeline.state_dict()
-        for part in self.parts:
-            names = [name for name in own if name.startswith(f"{part}.")]
-            for name in names:
-                if name not in given or given[name].shape != own[name].shape:
-                    found = list(given[name].shape) if name in given else "nothing"
-                    raise ConfigError(f"{self.where}: '{name}' is {list(own[name].shape)} here, {found} there")
+        names = [name for name in own if any(name.startswith(f"{part}.") for part in self.parts)]
+        for name in names:
+            if name not in given or given[name].shape != own[name].shape:
+                found = list(given[name].shape) if name in given else "nothing"
+                raise ConfigError(f"{self.where}: '{name}' is {list(own[name].shape)} here, {found} there")
         with torch.no_grad():
-            for name, tensor in own.items():
-                if any(name.startswith(f"{part}.") for part in self.parts):
-                    tensor.copy_(given[name])
+            for name in names:
+                own[name].copy_(given[name])
 
     def _parts(self, config: PipelineConfig, part: str) -> Iterator[str]:
         """The parts that one entry of `parts` means, each checked."""
