@@ -59,7 +59,12 @@ def check(plugin: Plugin, deadline: float = DEADLINE) -> Iterator[Promise]:
     yield from _tested(plugin, "Plugin", "TestPlugin", deadline)
     for kind, names in seen.components.items():
         for name in names:
-            yield from _tested(plugin, f"{kind} {name}", f"Test_{kind}_{name.replace('.', '_')}", deadline)
+            yield from _tested(plugin, f"{kind} {name}", contract_name(kind, name), deadline)
+
+
+def contract_name(kind: str, name: str) -> str:
+    """What the contract of a component is called in `mmsdk.testing.installed`."""
+    return f"Test_{kind}_{name.replace('.', '_')}"
 
 
 def _tested(plugin: Plugin, component: str, name: str, deadline: float) -> Iterator[Promise]:

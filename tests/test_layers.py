@@ -43,8 +43,8 @@ ONLY = {
     "mmsdk.builtin.declarations.*": "pydantic pydantic_core mmsdk.builtin.declarations mmsdk.components "
     "mmsdk.errors mmsdk.fields mmsdk.formats",
     "mmsdk.testing*": (
-        "pytest torch numpy pydantic safetensors mmsdk.components mmsdk.containers mmsdk.errors mmsdk.folders "
-        "mmsdk.formats mmsdk.interfaces mmsdk.plugins mmsdk.processes mmsdk.testing"
+        "pytest torch numpy pydantic safetensors mmsdk.checking mmsdk.components mmsdk.containers mmsdk.errors "
+        "mmsdk.folders mmsdk.formats mmsdk.interfaces mmsdk.plugins mmsdk.processes mmsdk.testing"
     ),
     "mmsdk.cli.*": "typer mmsdk.cli mmsdk.errors mmsdk.metadata",  # the rest is imported when a command runs
 }

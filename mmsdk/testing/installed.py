@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import ValidationError
 
+from mmsdk.checking import contract_name
 from mmsdk.components import ComponentConfig, EncoderConfig, FusionConfig, HeadConfig, ModalityConfig
 from mmsdk.errors import MmsdkError, listed
 from mmsdk.formats import Format, Source
@@ -140,11 +141,6 @@ def _of_head(config: HeadConfig) -> type[Any]:
 
 def _left(config: ComponentConfig, why: str) -> type[Any]:
     return type("Left", (Left,), {"config": config, "why": why})
-
-
-def contract_name(kind: str, name: str) -> str:
-    """What the contract of a component is called here."""
-    return f"Test_{kind}_{name.replace('.', '_')}"
 
 
 def collect() -> None:
