@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmsdk.builtin.layers.pooling import MeanMax
+    from mmsdk.builtin.modalities.files import decoding, existing_file
     from mmsdk.builtin.modalities.pictures import on_white, picture
     from mmsdk.components import (
         AnyDecision,
@@ -60,6 +62,8 @@ if TYPE_CHECKING:
     from mmsdk.training import Trained, train
 
 _HOME = {
+    "mmsdk.builtin.layers.pooling": "MeanMax",
+    "mmsdk.builtin.modalities.files": "decoding existing_file",
     "mmsdk.builtin.modalities.pictures": "on_white picture",
     "mmsdk.components": (
         "AnyDecision AnyEncoder AnyFusion AnyHead AnyModality DecisionConfig EncoderConfig FusionConfig HeadConfig "
@@ -116,6 +120,7 @@ __all__ = [
     "HeadConfig",
     "HeadOutput",
     "Inputs",
+    "MeanMax",
     "Metric",
     "MmsdkError",
     "Modality",
@@ -134,7 +139,9 @@ __all__ = [
     "Trained",
     "TrainingError",
     "UnknownComponentError",
+    "decoding",
     "evaluate",
+    "existing_file",
     "hookimpl",
     "load_config",
     "on_white",

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
-from mmsdk.builtin.modalities.files import existing
+from mmsdk.builtin.modalities.files import existing_file
 from mmsdk.builtin.modalities.scalars import LARGEST, shown
 from mmsdk.builtin.modalities.standardization import Rows
 from mmsdk.errors import DecodeError, listed
@@ -74,7 +74,7 @@ def _from_file(path: Path, tensor: str | None) -> Array:
     readers = {".npy": _from_npy, ".safetensors": _from_safetensors}
     if path.suffix not in readers:
         raise DecodeError(f"expected a .npy or .safetensors file, got '{path}'")
-    existing(path)
+    existing_file(path)
     try:
         return readers[path.suffix](path, tensor)
     except DecodeError:

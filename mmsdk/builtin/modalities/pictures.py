@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from mmsdk.builtin.modalities.files import existing
+from mmsdk.builtin.modalities.files import decoding, existing_file, said_by
 from mmsdk.builtin.modalities.scalars import shown
 from mmsdk.errors import DecodeError
 
@@ -31,11 +30,11 @@ def picture(value: Any) -> Image.Image:
         DecodeError: it cannot be read, or it is too large.
     """
     if isinstance(value, str | Path):
-        return _from_file(existing(Path(value)), f"the image '{value}'")
+        return _from_file(existing_file(Path(value)), f"the image '{value}'")
     if isinstance(value, bytes | bytearray | memoryview):
         return _from_file(BytesIO(value), "the image")
     if isinstance(value, Image.Image):
-        with _readable("the image"):
+        with _decoding("the image"):
             return _plain(value, "the image")
     if isinstance(value, np.ndarray | list | tuple):
         return _from_pixels(value)
@@ -43,8 +42,16 @@ def picture(value: Any) -> Image.Image:
 
 
 def _from_file(source: Path | BytesIO, name: str) -> Image.Image:
-    with _readable(name), Image.open(source, formats=FORMATS) as image:
+    with _decoding(name), Image.open(source, formats=FORMATS) as image:
         return _plain(image, name)
+
+
+def _decoding(name: str) -> AbstractContextManager[None]:
+    return decoding(name, "a JPEG, PNG, WEBP, GIF or BMP file", _why)
+
+
+def _why(error: Exception) -> str:
+    return "it is no image, or damaged" if isinstance(error, UnidentifiedImageError) else said_by(error)
 
 
 def on_white(image: Image.Image) -> Image.Image:
@@ -53,18 +60,6 @@ def on_white(image: Image.Image) -> Image.Image:
         return image.convert("RGB")
     white = Image.new("RGBA", image.size, "white")
     return Image.alpha_composite(white, image).convert("RGB")
-
-
-@contextmanager
-def _readable(name: str) -> Iterator[None]:
-    """Turns whatever Pillow raises for damaged files, six types at least, into a DecodeError."""
-    try:
-        yield
-    except DecodeError:
-        raise
-    except Exception as error:
-        why = "it is no image, or damaged" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise DecodeError(f"cannot read {name}: {why}; expected a JPEG, PNG, WEBP, GIF or BMP file") from error
 
 
 def _plain(image: Image.Image, name: str) -> Image.Image:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from reprlib import repr as shown
@@ -13,7 +12,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from mmsdk import DecodeError
+from mmsdk import DecodeError, decoding, existing_file
 
 Samples = NDArray[np.float32]
 
@@ -45,7 +44,7 @@ def sound_of(value: Any, max_seconds: float) -> Sound:
         DecodeError: it cannot be read, is empty, too long, not finite, or of a rate that no sound has.
     """
     if isinstance(value, str | Path):
-        sound = _from_file(_existing(Path(value)), f"the sound '{value}'", max_seconds)
+        sound = _from_file(existing_file(Path(value)), f"the sound '{value}'", max_seconds)
     elif isinstance(value, bytes | bytearray | memoryview):
         sound = _from_file(BytesIO(value), "the sound", max_seconds)
     elif isinstance(value, Mapping) and {"samples", "rate"} <= value.keys():
@@ -60,18 +59,8 @@ def sound_of(value: Any, max_seconds: float) -> Sound:
     return sound
 
 
-def _existing(path: Path) -> Path:
-    try:
-        there = path.is_file()
-    except (OSError, ValueError):  # such as a name that is too long, or one with a null character
-        there = False
-    if not there:
-        raise DecodeError(f"there is no file '{path}'")
-    return path
-
-
 def _from_file(source: Path | BytesIO, name: str, max_seconds: float) -> Sound:
-    with _readable(name):
+    with decoding(name, "a WAV, FLAC, OGG or MP3 file", _why):
         _check_beginning(source)
         with soundfile.SoundFile(source) as file:
             if file.format not in FORMATS:
@@ -86,16 +75,9 @@ def _from_file(source: Path | BytesIO, name: str, max_seconds: float) -> Sound:
             return Sound(mono, file.samplerate)
 
 
-@contextmanager
-def _readable(name: str) -> Iterator[None]:
-    """Turns whatever is raised for a damaged file into a DecodeError."""
-    try:
-        yield
-    except DecodeError:
-        raise
-    except Exception as error:
-        why = str(error).rpartition(": ")[2] or type(error).__name__
-        raise DecodeError(f"cannot read {name}: {why}; expected a WAV, FLAC, OGG or MP3 file") from error
+def _why(error: Exception) -> str:
+    """The library puts the place where the file is opened before what is wrong with it."""
+    return str(error).rpartition(": ")[2] or type(error).__name__
 
 
 def _check_beginning(source: Path | BytesIO) -> None:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from mmsdk import Encoder, Encoding, Inputs
-from mmsdk_speech.layers import Convolutions, Halving, MeanMax, Spectrogram
+from mmsdk import Encoder, Encoding, Inputs, MeanMax
+from mmsdk_speech.layers import Convolutions, Halving, Spectrogram
 
 
 class Cnn(Encoder):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmsdk import Encoding, Inputs
+from mmsdk import Inputs
 from mmsdk_speech.features import LogMel
 from mmsdk_speech.masking import SpecAugment
 
@@ -112,20 +112,3 @@ class Convolutions(nn.Module):
             grid, mask = layer(grid, mask)
         columns = grid.transpose(1, 2).flatten(2)  # [n, shorter, channels * bins]
         return self.join(self.dropout(columns)), mask
-
-
-class MeanMax(nn.Module):
-    """One vector per row: a linear layer over the mean and the maximum of its tokens, whatever the padding holds."""
-
-    def __init__(self, width: int, dropout: float) -> None:
-        super().__init__()
-        self.join = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * width, width))
-
-    def forward(self, tokens: Tensor, mask: Tensor) -> Encoding:
-        """tokens [n, length, width], mask [n, length] bool; a row without any token gives zeros."""
-        there, present = mask[..., None], mask.any(dim=1, keepdim=True)  # [n, length, 1], [n, 1]
-        tokens = tokens.masked_fill(~there, 0)
-        mean = tokens.sum(dim=1) / there.sum(dim=1).clamp(min=1)
-        largest = tokens.masked_fill(~there, float("-inf")).amax(dim=1).masked_fill(~present, 0)
-        pooled = self.join(torch.cat([mean, largest], dim=1))  # [n, width]
-        return Encoding(tokens, mask, pooled.masked_fill(~present, 0))

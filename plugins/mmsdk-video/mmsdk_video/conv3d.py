@@ -8,8 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from mmsdk import Encoder, Encoding, Inputs
-from mmsdk_video.layers import MeanMax
+from mmsdk import Encoder, Encoding, Inputs, MeanMax
 
 FEWEST_CHANNELS = 16
 SMALLEST_SIDE = 4

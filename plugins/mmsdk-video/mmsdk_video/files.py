@@ -14,7 +14,7 @@ from av.container import InputContainer
 from av.frame import Frame
 from av.packet import Packet
 
-from mmsdk import DecodeError
+from mmsdk import DecodeError, decoding, existing_file
 from mmsdk_video.boxes import check_boxes
 
 EXPECTED = "an MP4, MOV, MKV, WebM or AVI file"
@@ -83,13 +83,10 @@ def opened(value: Any, kind: Literal["video", "audio"], max_pixels: int = MAX_PI
     Raises:
         DecodeError: it cannot be opened, or whatever FFmpeg says while it is read.
     """
-    if isinstance(value, str | Path):
-        name, source = f"the video '{value}'", _existing(Path(value))
-    elif isinstance(value, bytes | bytearray | memoryview):
-        name, source = "the video", BytesIO(value)
-    else:
+    if not isinstance(value, str | Path | bytes | bytearray | memoryview):
         raise DecodeError(f"expected a video: the path of {EXPECTED}, or its bytes; got {shown(value)}")
-    with source, _readable(name):
+    name = f"the video '{value}'" if isinstance(value, str | Path) else "the video"
+    with decoding(name, EXPECTED), _bytes_of(value) as source:
         options = {
             "codec_whitelist": ",".join(sorted(PICTURES | SOUNDS)),
             "enable_drefs": "0",  # a QuickTime file can say that its pictures are in another file
@@ -107,13 +104,8 @@ def opened(value: Any, kind: Literal["video", "audio"], max_pixels: int = MAX_PI
             yield Track(container, kind, name)
 
 
-def _existing(path: Path) -> BinaryIO:
-    try:
-        if path.is_file():  # no pipe and no device, which would never end
-            return path.open("rb")
-    except (OSError, ValueError) as error:  # such as a name that is too long, or one with a null character
-        raise DecodeError(f"cannot open '{path}': {getattr(error, 'strerror', None) or error}") from None
-    raise DecodeError(f"there is no file '{path}'")
+def _bytes_of(value: str | Path | bytes | bytearray | memoryview) -> BinaryIO:
+    return existing_file(Path(value)).open("rb") if isinstance(value, str | Path) else BytesIO(value)
 
 
 def _demuxer(beginning: bytes) -> str:
@@ -130,15 +122,3 @@ def _demuxer(beginning: bytes) -> str:
 def _refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:
     """Called by FFmpeg for whatever else a file wants to have opened."""
     raise PermissionError(f"it refers to another file or address, '{url}'")
-
-
-@contextmanager
-def _readable(name: str) -> Iterator[None]:
-    """Turns whatever is raised for a damaged file into a DecodeError."""
-    try:
-        yield
-    except DecodeError:
-        raise
-    except Exception as error:
-        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise DecodeError(f"cannot read {name}: {why}; expected {EXPECTED}") from error

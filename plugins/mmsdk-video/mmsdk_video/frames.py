@@ -7,8 +7,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from mmsdk import Encoder, Encoding, Inputs
-from mmsdk_video.layers import MeanMax, Recurrence, SelfAttention
+from mmsdk import Encoder, Encoding, Inputs, MeanMax
+from mmsdk_video.layers import Recurrence, SelfAttention
 
 
 class Frames(Encoder):

@@ -9,8 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from mmsdk import Encoding
-
 
 class SelfAttention(nn.Module):
     """Steps that know their place attend to each other (Vaswani et al., "Attention Is All You Need", 2017)."""
@@ -66,20 +64,3 @@ def positions(tokens: Tensor) -> Tensor:
     falling = torch.exp(torch.arange(0, width, 2, device=tokens.device) * (-math.log(10_000) / width))
     angles = torch.arange(length, device=tokens.device)[:, None] * falling  # [length, width / 2]
     return torch.cat([angles.sin(), angles.cos()], dim=1)[:, :width].to(tokens.dtype)
-
-
-class MeanMax(nn.Module):
-    """One vector per row: a linear layer over the mean and the maximum of its tokens, whatever the padding holds."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.join = nn.Linear(2 * width, width)
-
-    def forward(self, tokens: Tensor, mask: Tensor) -> Encoding:
-        """tokens [n, length, width], mask [n, length] bool; a row without any token gives zeros."""
-        there, present = mask[..., None], mask.any(dim=1, keepdim=True)  # [n, length, 1], [n, 1]
-        tokens = tokens.masked_fill(~there, 0)
-        mean = tokens.sum(dim=1) / there.sum(dim=1).clamp(min=1)
-        largest = tokens.masked_fill(~there, float("-inf")).amax(dim=1).masked_fill(~present, 0)
-        pooled = self.join(torch.cat([mean, largest], dim=1))  # [n, width]
-        return Encoding(tokens, mask, pooled.masked_fill(~present, 0))
