@@ -180,9 +180,10 @@ VARIATIONS = [
     {"rotate": 30.0},
     {"scale": 0.4},
     {"flip": True},
+    {"stroke": 0.15},
     {"noise": 0.1},
     {"brightness": 0.5},
-    {"shift": 0.1, "rotate": 10.0, "scale": 0.1, "flip": True, "noise": 0.05, "brightness": 0.2},
+    {"shift": 0.1, "rotate": 10.0, "scale": 0.1, "flip": True, "stroke": 0.1, "noise": 0.05, "brightness": 0.2},
 ]
 
 
@@ -213,6 +214,8 @@ def test_augmentation_does_what_its_name_says() -> None:
     assert len(peaks) > 10
     assert all(variant.min() >= 49 for variant in moved)  # what comes in has the colour of the edges
     assert {variant.max() > 250 for variant in variants(brightness=0.4)} == {True, False}
+    written = variants(stroke=0.1)  # the point grows by up to two pixels each way, or fades
+    assert {int((variant[..., 0] > 150).sum()) for variant in written} == {0, 1, 9, 25}
     assert abs(np.std(variants(noise=0.1)[0][0].astype(float)) - 25.5) < 8
     half = np.zeros((21, 21, 3), dtype=np.uint8)
     half[:, :5] = 255

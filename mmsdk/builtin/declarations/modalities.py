@@ -78,6 +78,7 @@ class ImageConfig(ModalityConfig):
     rotate: float = Field(0.0, ge=0, le=180, description="at most this many degrees, either way")
     scale: float = Field(0.0, ge=0, lt=1, description="larger or smaller by at most this share")
     flip: bool = Field(False, description="mirror every other image, left to right")
+    stroke: float = Field(0.0, ge=0, le=0.2, description="strokes thicker or thinner by at most this share of the size")
     noise: Deviation = Field(0.0, description="standard deviation, where black is 0 and white is 1")
     brightness: Fraction = Field(0.0, description="lighter or darker by at most this share")
 
@@ -91,6 +92,7 @@ class ImageConfig(ModalityConfig):
             rotate=self.rotate,
             scale=self.scale,
             flip=self.flip,
+            stroke=self.stroke,
             noise=self.noise,
             brightness=self.brightness,
         )

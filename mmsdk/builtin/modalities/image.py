@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image as Pillow
-from PIL import ImageOps
+from PIL import ImageFilter, ImageOps
 
 from mmsdk.builtin.modalities.pictures import on_white, picture
 from mmsdk.containers import Inputs
@@ -36,12 +36,14 @@ class Image(Modality):
         rotate: float = 0.0,
         scale: float = 0.0,
         flip: bool = False,
+        stroke: float = 0.0,
         noise: float = 0.0,
         brightness: float = 0.0,
     ) -> None:
         self.height, self.width = (size, size) if isinstance(size, int) else size
         self.resize = resize
         self.shift, self.rotate, self.scale, self.flip = shift, rotate, scale, flip
+        self.stroke = stroke
         self.noise, self.brightness = noise, brightness
 
     @property
@@ -64,11 +66,13 @@ class Image(Modality):
         return np.zeros((self.height, self.width, 3), dtype=np.uint8)
 
     def augment(self, item: Pixels, rng: np.random.Generator) -> Pixels:
-        """Moved, mirrored, lighter or darker, noisy: whatever is switched on, in this order."""
+        """Moved, mirrored, drawn thicker or thinner, lighter or darker, noisy: whatever is on, in this order."""
         if self.shift or self.rotate or self.scale:
             item = self._moved(item, rng)
         if self.flip and rng.random() < 0.5:
             item = item[:, ::-1].copy()
+        if self.stroke:
+            item = self._written(item, rng)
         if self.brightness or self.noise:
             light = 1 + self.brightness * rng.uniform(-1, 1)
             grain = 255 * self.noise * rng.standard_normal(item.shape, dtype=np.float32)
@@ -94,6 +98,14 @@ class Image(Modality):
             fillcolor=fill,
         )
         return np.array(image)
+
+    def _written(self, item: Pixels, rng: np.random.Generator) -> Pixels:
+        """As if with another pen: each pixel on its way to the lightest, or the darkest, of its neighbours."""
+        reach = self.stroke * min(self.height, self.width) * rng.uniform(-1, 1)  # in pixels
+        radius = max(1, math.ceil(abs(reach)))
+        rank = ImageFilter.MaxFilter if reach > 0 else ImageFilter.MinFilter
+        image = Pillow.fromarray(item)
+        return np.array(Pillow.blend(image, image.filter(rank(2 * radius + 1)), abs(reach) / radius))
 
     def collate(self, items: Sequence[Pixels]) -> Inputs:
         pixels = torch.from_numpy(np.stack(items)).permute(0, 3, 1, 2)  # [n, 3, height, width]
