@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from reprlib import repr as shown
@@ -58,6 +58,19 @@ def sound_of(value: Any, max_seconds: float) -> Sound:
     if not loudest <= LOUDEST:  # NaN is neither
         raise DecodeError(f"expected samples in -1..1, found {loudest:g}; whole numbers of 16 bits need dtype int16")
     return sound
+
+
+def measured(files: Iterable[Path]) -> tuple[list[int], list[float]]:
+    """Samples per second, and seconds, as the headers of files tell them; without files that cannot be read."""
+    rates, seconds = [], []
+    for path in files:
+        with suppress(DecodeError), _readable(f"the sound '{path}'"):
+            _check_beginning(path)
+            with soundfile.SoundFile(path) as file:
+                if file.format in FORMATS and RATES[0] <= file.samplerate <= RATES[1]:
+                    rates.append(file.samplerate)
+                    seconds.append(file.frames / file.samplerate)
+    return rates, seconds
 
 
 def _existing(path: Path) -> Path:
