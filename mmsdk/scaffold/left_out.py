@@ -10,6 +10,8 @@ from mmsdk.scaffold.offers import READERS, Offer
 from mmsdk.scaffold.table import Table, as_text
 from mmsdk.scaffold.target import Target
 
+SURE = 0.7
+"""A modality that is so sure of a column, such as by the ending of files, knows better than a guess about ids."""
 ENOUGH = 20
 """Rows that have to agree before it is no accident."""
 HARDLY = 5
@@ -30,7 +32,8 @@ def why_left_out(table: Table, column: Column, offers: Sequence[Offer], target: 
         return "addresses in the web: download the files, and name their paths"
     if column.kind in READERS and not offers:
         return f"{column.kind}s: to read them, pip install {READERS[column.kind]}"
-    if column.kind in ("text", "number", "category") and _is_id(column, values, distinct):
+    sure = bool(offers) and offers[0].proposal.confidence >= SURE
+    if not sure and column.kind in ("text", "number", "category") and _is_id(column, values, distinct):
         return "it tells rows apart, like an id"
     if not offers:
         return f"{column.kind}: nothing that is installed reads it as a stream"

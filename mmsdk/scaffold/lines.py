@@ -40,8 +40,14 @@ def _line(line: Line) -> str:
 
 def _flow(value: Any) -> str:
     """A value in one line, with quotes where YAML needs them."""
+    text = _dumped(value, readable=True)
+    return text if text.isprintable() else _dumped(value, readable=False)
+
+
+def _dumped(value: Any, readable: bool) -> str:
+    """readable: letters as they are, not as numbers."""
     yaml: Any = YAML(typ="safe", pure=True)
-    yaml.default_flow_style, yaml.width, yaml.allow_unicode = True, 2**20, True
+    yaml.default_flow_style, yaml.width, yaml.allow_unicode = True, 2**20, readable
     yaml.sort_base_mapping_type_on_output = False
     stream = io.StringIO()
     yaml.dump(value, stream)

@@ -99,11 +99,11 @@ def _shapes(files: Iterable[Path]) -> Iterable[tuple[int, ...]]:
 
 
 def tabular(column: Column) -> Proposal | None:
-    """A number, or one of a few words. The columns of a table become one stream."""
+    """A number, or one of a few words; hardly any text that repeats. The columns of a table become one stream."""
     if column.kind == "number":
-        return Proposal(0.5, {"numbers": [column.name]}, {"type": "mlp"}, "")
-    if column.kind in ("category", "boolean"):
-        return Proposal(0.4, {"categories": [column.name]}, {"type": "mlp"}, "")
+        return Proposal(0.5, {"numbers": [column.name]}, {"type": "mlp"})
+    if column.kind in ("category", "boolean") or _repeats(column):
+        return Proposal(0.1 if column.kind == "text" else 0.4, {"categories": [column.name]}, {"type": "mlp"})
     return None
 
 
@@ -111,9 +111,13 @@ def label(column: Column) -> Proposal | None:
     """One of a few; with less confidence whatever repeats."""
     if column.kind in ("category", "boolean"):
         return Proposal(0.9)
+    return Proposal(0.3) if _repeats(column) else None
+
+
+def _repeats(column: Column) -> bool:
+    """Whether texts, or whole numbers, stand in two rows each or more."""
     single = [value for value in column.values if isinstance(value, str | int)]
-    repeats = len(single) == len(column.values) and 2 * len(set(single)) <= len(single)
-    return Proposal(0.3) if repeats and column.kind in ("text", "number") else None
+    return column.kind in ("text", "number") and len(single) == len(column.values) >= 2 * len(set(single))
 
 
 def labels(column: Column) -> Proposal | None:
