@@ -36,12 +36,14 @@ class Proposal(NamedTuple):
     """That a column is for a modality, and what to write into the config.
 
     confidence: of that, up to 1; the modality with the highest one gets the column. A file's ending is worth 0.9, a
-        guess from numbers or words 0.5. settings: fields of the modality. encoder: `type`, and fields, of the encoder
-        that goes well with it; by default the first one that reads its kind. note: why, in a few words.
+        guess from numbers or words 0.5. settings: fields of the modality. variation: more of them, which vary the
+        values at random in training; they are for tables of few rows. encoder: `type`, and fields, of the encoder that
+        goes well with it; by default the first one that reads its kind. note: why, in a few words.
     """
 
     confidence: float
     settings: Mapping[str, Any] = {}
+    variation: Mapping[str, Any] = {}
     encoder: Mapping[str, Any] | None = None
     note: str = ""
 

@@ -79,9 +79,9 @@ def test_every_choice_says_why(shop: Path) -> None:
     assert "# classification: 'kind' from 'picture', 'sound', 'sentence', 'question', 'facts'" in text
     for part in (
         "size: 16",
-        "# pictures are 16 pixels on the shorter side",
+        "# the shorter sides of pictures: 16 pixels; in training varied at random",
         "rate: 8000",
-        "# sounds of up to 0.1 seconds, 8,000 samples each",
+        "# sounds of up to 0.1 seconds, 8,000 samples a second; in training",
         "numbers: [price]",
         "# 3 labels; to say '",
         "# train 30, valid 15, test 15 rows",

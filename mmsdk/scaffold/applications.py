@@ -35,8 +35,8 @@ class Application(NamedTuple):
 
     heads: by type; the one whose target suits a column best is taken, the first of equals.
     names: what the column of the target is often called. fusion: of several streams; None where the heads join them.
-    contrasts: the heads read the streams themselves, and need no target. patience: how many times the usual number of
-    steps it takes.
+    contrasts: the heads read the streams themselves, and need no target. varies: the target stays right where values
+    are varied a little. patience: how many times the usual number of steps it takes.
     """
 
     summary: str
@@ -45,6 +45,7 @@ class Application(NamedTuple):
     names: tuple[str, ...] = LABELS
     fusion: str | None = "concat"
     contrasts: bool = False
+    varies: bool = True
     patience: int = 1
 
 
@@ -92,6 +93,7 @@ APPLICATIONS = {
         ),
         ("answer", *LABELS),
         "film",
+        varies=False,  # a question may be about the very place or size
     ),
     "captioning": Application(
         "a text for each picture, sound or video",

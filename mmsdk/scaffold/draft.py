@@ -15,6 +15,9 @@ from mmsdk.scaffold.target import Target, find_target
 SHARED = 3
 """From so many rows to each different file on, it pays to have them in one batch."""
 FEW = 100
+"""With fewer rows than that no figure is to be trusted."""
+MANY = 10_000
+"""With so many rows nothing has to be varied at random."""
 
 
 class Wishes(NamedTuple):
@@ -59,6 +62,8 @@ def drafted(name: str, application: Application, table: Table, wishes: Wishes) -
         target = find_target(application, table, wishes.target, set(roles))
         roles |= {target.column: "target"}
     streams, left_out = find_streams(application, table, target, wishes.streams, roles)
+    if application.varies and table.train_count < MANY:
+        streams = [stream.varied() for stream in streams]
     shared = _shared(table, streams)
     size = sizes(
         table.train_count,

@@ -40,7 +40,7 @@ def offer(modality: type[ModalityConfig], column: Column) -> Offer | None:
     try:
         proposal = modality.recognises(column)
         if proposal is not None:
-            modality(**proposal.settings)
+            modality(**proposal.settings, **proposal.variation)
     except Exception as error:
         raise PluginError(f"modality '{modality.type_name()}' cannot judge '{column.name}': {told(error)}") from None
     return Offer(modality, proposal) if proposal is not None and proposal.confidence > 0 else None

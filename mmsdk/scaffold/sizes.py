@@ -43,4 +43,4 @@ def sizes(rows: int, *, contrasts: bool, shared: float, patience: int) -> Sizes:
         batch = min(round(TOGETHER * shared), LARGEST_BATCH, max(16, rows // 8))
     epochs = min(max(round(STEPS * patience * batch / rows), EPOCHS[0]), EPOCHS[1] * patience)
     width = 64 if rows < 1_000 else 128
-    return Sizes(rows, batch, epochs, width, 0.3 if rows < 1_000 else 0.2 if rows < 10_000 else 0.1)
+    return Sizes(rows, batch, epochs, width, 0.3 if rows < 1_000 else 0.2 if rows < 10_000 else 0.0)

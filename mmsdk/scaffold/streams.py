@@ -25,7 +25,13 @@ class Stream(NamedTuple):
     gives: str
     modality: dict[str, Any]
     encoder: dict[str, Any]
+    variation: dict[str, Any]
     note: str
+
+    def varied(self) -> Stream:
+        """The same, with values that are varied at random in training."""
+        note = f"{self.note}; in training varied at random" if self.variation else self.note
+        return self._replace(modality=self.modality | self.variation, note=note)
 
     @property
     def renamed(self) -> bool:
@@ -137,4 +143,5 @@ def _stream(name: str, columns: list[str], offer: Offer, settings: Mapping[str, 
     assert reader is not None
     modality = {"type": offer.modality.type_name(), **settings}
     encoder = dict(offer.proposal.encoder or {"type": reader.type_name()})
-    return Stream(name, columns, offer.modality.gives, modality, encoder, offer.proposal.note)
+    variation = dict(offer.proposal.variation)
+    return Stream(name, columns, offer.modality.gives, modality, encoder, variation, offer.proposal.note)

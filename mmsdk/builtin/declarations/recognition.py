@@ -25,15 +25,9 @@ def image(column: Column) -> Proposal | None:
         return None
     sides = sorted(min(size) for size in _sizes(column.files()))
     side = max((side for side in SIDES if sides and side <= median(sides)), default=SIDES[0])
-    layers = (side // 4).bit_length() - 1  # down to about 4x4 places
-    found = f"pictures are {sides[0]} to {sides[-1]} pixels" if sides and sides[0] < sides[-1] else ""
-    found = found or (f"pictures are {sides[0]} pixels" if sides else "none could be measured")
-    return Proposal(
-        0.9 * share,
-        {"size": side, "shift": 0.1, "scale": 0.1},
-        {"type": "cnn", "layers": layers},
-        f"{found} on the shorter side; in training they are moved and resized a little",
-    )
+    found = f"{sides[0]} to {sides[-1]}" if sides and sides[0] < sides[-1] else f"{sides[0]}" if sides else "unknown"
+    note = f"the shorter sides of pictures: {found} pixels"
+    return Proposal(0.9 * share, {"size": side}, {"shift": 0.1, "scale": 0.1}, {"type": "cnn"}, note)
 
 
 def _sizes(files: Iterable[Path]) -> Iterable[tuple[int, int]]:
@@ -57,12 +51,8 @@ def text(column: Column) -> Proposal | None:
     often = lengths[95 * len(lengths) // 100]
     length = min(64 * -(-3 * often // 128), LONGEST_TEXT)  # words and punctuation, rounded up
     settings = {"max_length": length} if length > 128 else {}
-    return Proposal(
-        0.6 if column.kind == "text" else 0.2,
-        settings,
-        {"type": "bag"},
-        f"{round(median(lengths))} {'word' if round(median(lengths)) == 1 else 'words'}, the longer ones {often}",
-    )
+    note = f"{round(median(lengths))} words or so; one in twenty has more than {often}"
+    return Proposal(0.6 if column.kind == "text" else 0.2, settings, encoder={"type": "bag"}, note=note)
 
 
 def features(column: Column) -> Proposal | None:
@@ -81,7 +71,7 @@ def features(column: Column) -> Proposal | None:
 
 
 def _features(share: float, *, steps: bool, note: str) -> Proposal:
-    return Proposal(0.9 * share, {}, {"type": "rnn"} if steps else {"type": "mlp"}, note)
+    return Proposal(0.9 * share, encoder={"type": "rnn" if steps else "mlp"}, note=note)
 
 
 def _shapes(files: Iterable[Path]) -> Iterable[tuple[int, ...]]:
@@ -101,9 +91,10 @@ def _shapes(files: Iterable[Path]) -> Iterable[tuple[int, ...]]:
 def tabular(column: Column) -> Proposal | None:
     """A number, or one of a few words; hardly any text that repeats. The columns of a table become one stream."""
     if column.kind == "number":
-        return Proposal(0.5, {"numbers": [column.name]}, {"type": "mlp"})
+        return Proposal(0.5, {"numbers": [column.name]}, encoder={"type": "mlp"})
     if column.kind in ("category", "boolean") or _repeats(column):
-        return Proposal(0.1 if column.kind == "text" else 0.4, {"categories": [column.name]}, {"type": "mlp"})
+        confidence = 0.1 if column.kind == "text" else 0.4
+        return Proposal(confidence, {"categories": [column.name]}, encoder={"type": "mlp"})
     return None
 
 

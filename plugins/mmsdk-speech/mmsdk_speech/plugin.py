@@ -60,8 +60,8 @@ class WaveformConfig(ModalityConfig):
         if longest > 10:  # of a few; others may be three times as long
             settings["max_seconds"] = min(3.0 * round(longest), 3600.0)
         encoder = "speech.cnn" if longest <= 2 else "speech.crnn"
-        note = f"sounds of up to {longest:.3g} seconds, {max(rates):,} samples each" if rates else ""
-        return Proposal(0.9 * share, settings, {"type": encoder}, note)
+        note = f"sounds of up to {longest:.3g} seconds, {max(rates):,} samples a second" if rates else ""
+        return Proposal(0.9 * share, settings, {"speed": 0.1}, {"type": encoder}, note)
 
     def build(self) -> Modality:
         from mmsdk_speech.waveform import Waveform
