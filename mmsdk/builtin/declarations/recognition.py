@@ -51,7 +51,7 @@ def text(column: Column) -> Proposal | None:
     often = lengths[95 * len(lengths) // 100]
     length = min(64 * -(-3 * often // 128), LONGEST_TEXT)  # words and punctuation, rounded up
     settings = {"max_length": length} if length > 128 else {}
-    note = f"{round(median(lengths))} words or so; one in twenty has more than {often}"
+    note = f"{round(median(lengths))} words or so; 19 of 20 texts have at most {often}"
     return Proposal(0.6 if column.kind == "text" else 0.2, settings, encoder={"type": "bag"}, note=note)
 
 
