@@ -229,6 +229,15 @@ def test_a_long_file_is_looked_at_in_part(tmp_path: Path, monkeypatch: pytest.Mo
     assert any("only the first 500 rows were looked at" in note for note in draft.notes)
 
 
+def test_a_long_file_may_have_its_training_rows_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmsdk.scaffold.table.MOST_ROWS", 100)
+    rows = [
+        {"text": f"some words {i} here", "label": i % 2, "split": "test" if i < 150 else "train"} for i in range(1000)
+    ]
+    draft, config = new("classification", write_table(tmp_path / "long.jsonl", rows))
+    assert config.data is not None and config.data.split_column == "split" and draft.sizes.rows > 900
+
+
 class DanceConfig(mmsdk.ModalityConfig):
     """A modality of somebody else, which knows its files by their ending."""
 

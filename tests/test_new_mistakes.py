@@ -89,8 +89,8 @@ def test_targets_that_cannot_be_learned(tmp_path: Path) -> None:
 
 
 def test_which_column_is_meant(tmp_path: Path) -> None:
-    rows = [{"text": f"some words {i} here", "colour": "ab"[i % 2], "size": "xyz"[i % 3]} for i in range(40)]
-    refused("classification", table(tmp_path, *rows), "There are 'colour', 'size': say it with --target COLUMN")
+    rows = [{"text": f"some words {i} here", "Colour": "ab"[i % 2], "size": "xyz"[i % 3]} for i in range(40)]
+    refused("classification", table(tmp_path, *rows), "There are 'Colour', 'size': say it with --target COLUMN")
     rows = [{"text": f"some words {i} here"} for i in range(40)]
     refused("classification", table(tmp_path, *rows), "There is none that could be it.*Columns: 'text'")
 
@@ -187,9 +187,9 @@ class Odd(mmsdk.ModalityConfig):
 def test_a_modality_with_a_mistake_is_named(tmp_path: Path, fresh_registry: Registry) -> None:
     mmsdk.register(Odd)
     data = table(tmp_path, *({"n": i * 0.5, "label": i % 2} for i in range(40)))
-    refused("classification", data, "modality 'odd' cannot judge 'n': ValidationError.*\n?.*sise")
+    refused("classification", data, "modality 'odd' cannot judge column 'n': ValidationError.*\n?.*sise")
     Odd.fails = True
-    refused("classification", data, "modality 'odd' cannot judge 'n': ZeroDivisionError")
+    refused("classification", data, "modality 'odd' cannot judge column 'n': ZeroDivisionError")
 
 
 def test_a_plugin_that_cannot_be_loaded_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,4 +66,4 @@ def _elsewhere(table: Table, column: str) -> bool:
     """Whether hardly any row of another split has a value that is known from training."""
     known = {as_text(value) for row in table.train if (value := row.value(column)) is not None}
     splits = [[as_text(row.value(column)) for row in rows] for rows in list(table.splits.values())[1:]]
-    return any(sum(value in known for value in others) < len(others) / 5 for others in splits)
+    return bool(known) and any(sum(value in known for value in others) < len(others) / 5 for others in splits)

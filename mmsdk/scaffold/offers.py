@@ -42,7 +42,10 @@ def offer(modality: type[ModalityConfig], column: Column) -> Offer | None:
         if proposal is not None:
             modality(**proposal.settings, **proposal.variation)
     except Exception as error:
-        raise PluginError(f"modality '{modality.type_name()}' cannot judge '{column.name}': {told(error)}") from None
+        owner = registry().owner(modality.type_name())
+        without = f": leave it out with MMSDK_DISABLE_PLUGINS={owner.prefix}" if owner is not None else ""
+        name = modality.type_name()
+        raise PluginError(f"modality '{name}' cannot judge column '{column.name}': {told(error)}{without}") from None
     return Offer(modality, proposal) if proposal is not None and proposal.confidence > 0 else None
 
 

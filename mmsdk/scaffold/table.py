@@ -99,11 +99,16 @@ class Table:
         """The one that is called like that and holds names of splits."""
         known = {name.lower(): name for name in self.columns}
         candidates = [known[name] for name in SPLIT_COLUMNS if name in known]
-        return next((name for name in candidates if not self._distinct(name).isdisjoint(TRAIN)), None)
+        return next((name for name in candidates if self._divides(name)), None)
+
+    def _divides(self, column: str) -> bool:
+        """Whether it names training rows; of a long file these may come later."""
+        return not self._distinct(column).isdisjoint(TRAIN) or (not self.whole and self.names_splits(column))
 
     def names_splits(self, column: str) -> bool:
         """Whether all of its values are names of splits."""
-        return all(value.startswith((*TRAIN, *VALID, "test")) for value in self._distinct(column))
+        values = self._distinct(column)
+        return bool(values) and all(value.startswith((*TRAIN, *VALID, "test")) for value in values)
 
     def _distinct(self, column: str) -> set[str]:
         return {as_text(value).lower() for value in self.values(column)}
@@ -115,7 +120,7 @@ class Table:
             share = 0.1 if self.count >= 500 else 0.2
             return {"holdout": {"valid": share, "test": share}}
         names = list(dict.fromkeys(map(as_text, self.values(self.split_column))))
-        train = next(name for name in names if name.lower() in TRAIN)
+        train = next((name for name in names if name.lower() in TRAIN), "train")
         valid = next((name for name in names if name.lower() in VALID), "valid")
         named = {"train_split": (train, "train"), "valid_split": (valid, "valid")}
         return {"split_column": self.split_column} | {key: own for key, (own, usual) in named.items() if own != usual}
@@ -153,7 +158,7 @@ class Table:
     @property
     def train_count(self) -> int:
         """How many training rows there are, roughly."""
-        return max(1, round(len(self.train) / len(self.rows) * self.count))
+        return round(len(self.train) / len(self.rows) * self.count) or self.count
 
 
 def as_text(value: Any) -> str:

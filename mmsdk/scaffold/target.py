@@ -56,9 +56,9 @@ def find_target(application: Application, table: Table, wanted: str | None, role
         return _learnable(named[0], table)
     sure = [each for each in candidates if each.proposal.confidence >= SURE]
     if len(sure) != 1:
-        known = f"there are {listed(each.column for each in sure)}" if sure else "there is none that could be it"
+        known = f"There are {listed(each.column for each in sure)}" if sure else "There is none that could be it"
         raise DataError(
-            f"{table.path}: which column is to be predicted? {known.capitalize()}: say it with --target COLUMN. "
+            f"{table.path}: which column is to be predicted? {known}: say it with --target COLUMN. "
             f"Columns: {listed(table.columns)}."
         )
     return _learnable(sure[0], table)
@@ -80,11 +80,8 @@ def _why_not(application: Application, table: Table, column: Column) -> str:
     values = [as_text(value) for value in table.values(column.name)]
     if not values:
         return "there is no row with a value"
-    if (
-        len(set(values)) == len(values)
-        and column.kind in ("text", "number")
-        and application.heads[0] == "classification"
-    ):
+    single = column.kind in ("text", "number")
+    if single and len(set(values)) == len(values) and "classification" in application.heads:
         advice = "; is it a number? Try `mmsdk new regression`" if column.kind == "number" else ""
         return f"every row has another value, such as {listed(values[:2])}: labels come again and again{advice}"
     kinds = listed(registry().find("head", name).target_modality for name in application.heads)
@@ -102,13 +99,13 @@ def _learnable(target: Target, table: Table) -> Target:
             )
         known = set(_labels(table.train, target.column))
         new = Counter(label for label in _labels(table.judged, target.column) if label not in known)
-        if new:
+        if new and table.whole:
             raise DataError(
                 f"{table.path}: no training row has the labels {listed(list(new)[:5])} of '{target.column}', which "
                 f"{sum(new.values())} rows of other splits have: nobody finds what was never seen. Leave such rows "
                 "out, give rare labels one name such as 'other', or move some of the rows to the training split"
             )
-    elif all(is_missing(row.values.get(target.column)) for row in table.train):
+    elif table.train and all(is_missing(row.values.get(target.column)) for row in table.train):
         raise DataError(f"{table.path}: no training row has a value in column '{target.column}'")
     return target
 
