@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from mmsdk.pipeline import Pipeline
     from mmsdk.plugins import register
     from mmsdk.prediction import Result
+    from mmsdk.proposal import Column, Proposal
     from mmsdk.samples import Row, read_rows
     from mmsdk.skipping import Skipped
     from mmsdk.training import Trained, train
@@ -87,6 +88,7 @@ _HOME = {
     "mmsdk.pipeline": "Pipeline",
     "mmsdk.plugins": "register",
     "mmsdk.prediction": "Result",
+    "mmsdk.proposal": "Column Proposal",
     "mmsdk.samples": "Row read_rows",
     "mmsdk.skipping": "Skipped",
     "mmsdk.training": "Trained train",
@@ -101,6 +103,7 @@ __all__ = [
     "AnyModality",
     "Batch",
     "CheckpointError",
+    "Column",
     "ConfigError",
     "ConfigPath",
     "DataError",
@@ -129,6 +132,7 @@ __all__ = [
     "PipelineConfig",
     "PluginError",
     "Prediction",
+    "Proposal",
     "Result",
     "Row",
     "ScoringHead",

@@ -12,7 +12,7 @@ SUFFIXES = {
     "image file": (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"),
     "array file": (".npy", ".safetensors"),
     "audio file": (".wav", ".flac", ".ogg", ".mp3"),
-    "video file": (".mp4",),
+    "video file": (".mp4", ".mov", ".mkv", ".webm", ".avi"),
 }
 _FILES = {suffix: kind for kind, suffixes in SUFFIXES.items() for suffix in suffixes}
 _MOST_WORDS = 4

@@ -18,6 +18,7 @@ from mmsdk.slots import Slot
 
 if TYPE_CHECKING:
     from mmsdk.interfaces import Encoder, FusionStrategy, Modality, TaskHead
+    from mmsdk.proposal import Column, Proposal
 
 
 class ComponentConfig(Strict):
@@ -50,6 +51,14 @@ class ModalityConfig(ComponentConfig):
 
     def columns(self) -> list[str] | None:
         """The columns that a value is made of, for modalities of several; the value is then a mapping."""
+        return None
+
+    @classmethod
+    def recognises(cls, column: Column) -> Proposal | None:
+        """What `mmsdk new` is to write for a column that holds such values; None where it does not.
+
+        Looks at the values, and at no more than the headers of a few files.
+        """
         return None
 
     def build(self) -> Modality:

@@ -125,7 +125,7 @@ def load_splits(data: DataConfig) -> dict[str, list[Row]]:
         return {name: _not_empty(list(read_rows(path, data.id_column)), path) for name, path in data.files.items()}
     rows = _not_empty(list(read_rows(data.path, data.id_column)), data.path)
     if data.holdout:
-        return _held_out(rows, data)
+        return held_out(rows, data)
     if data.split_column is None:
         return {data.train_split: rows}
     return _divided(rows, data.split_column, f"{data.path}: ")
@@ -165,7 +165,7 @@ def _not_empty(rows: list[Row], path: Path) -> list[Row]:
     return rows
 
 
-def _held_out(rows: list[Row], data: DataConfig) -> dict[str, list[Row]]:
+def held_out(rows: list[Row], data: DataConfig) -> dict[str, list[Row]]:
     """Divide by a hash of the content, so that equal rows never stand on both sides."""
     splits: dict[str, list[Row]] = {data.train_split: [], **{name: [] for name in data.holdout}}
     for row in rows:

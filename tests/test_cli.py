@@ -131,7 +131,19 @@ def test_help_lists_our_commands_and_those_of_plugins(cli: Cli, bring: Callable[
     bring("serve", "raise SystemExit('nobody called this command')")
     lines = cli("--help").stdout.partition("Commands:\n")[2].splitlines()
     listed = {line.split()[0]: line for line in lines}
-    ours = ["quickstart", "validate", "schema", "data", "train", "evaluate", "predict", "embed", "doctor", "plugins"]
+    ours = [
+        "quickstart",
+        "new",
+        "validate",
+        "schema",
+        "data",
+        "train",
+        "evaluate",
+        "predict",
+        "embed",
+        "doctor",
+        "plugins",
+    ]
     assert list(listed)[: len(ours)] == ours
     assert {"serve", "index", "search", "unindex"} <= set(list(listed)[len(ours) :])
     assert listed["serve"].endswith("(from test-serve)") and listed["search"].endswith("(from mmsdk-retrieval)")

@@ -23,6 +23,7 @@ ONLY = {
     "mmsdk.deprecations": "",
     "mmsdk.formats": "",
     "mmsdk.metadata": "",
+    "mmsdk.proposal": "",
     "mmsdk.hookspecs": "pluggy",
     "mmsdk.plugins": "mmsdk.errors mmsdk.metadata",
     "mmsdk.slots": "pydantic pydantic_core mmsdk.errors mmsdk.fields mmsdk.plugins",
@@ -41,10 +42,10 @@ ONLY = {
     "mmsdk.interfaces": "torch numpy mmsdk.containers mmsdk.formats",
     "mmsdk.builtin.plugin": "mmsdk.builtin.declarations mmsdk.components mmsdk.hookspecs",
     "mmsdk.builtin.declarations.*": "pydantic pydantic_core mmsdk.builtin.declarations mmsdk.components "
-    "mmsdk.errors mmsdk.fields mmsdk.formats",
+    "mmsdk.errors mmsdk.fields mmsdk.formats mmsdk.proposal",
     "mmsdk.testing*": (
         "pytest torch numpy pydantic safetensors mmsdk.checking mmsdk.components mmsdk.containers mmsdk.errors "
-        "mmsdk.folders mmsdk.formats mmsdk.interfaces mmsdk.plugins mmsdk.processes mmsdk.testing"
+        "mmsdk.folders mmsdk.formats mmsdk.interfaces mmsdk.plugins mmsdk.processes mmsdk.proposal mmsdk.testing"
     ),
     "mmsdk.cli.*": "typer mmsdk.cli mmsdk.errors mmsdk.metadata",  # the rest is imported when a command runs
 }

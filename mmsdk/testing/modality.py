@@ -17,6 +17,7 @@ from mmsdk.containers import Inputs
 from mmsdk.errors import DataError, DecodeError
 from mmsdk.folders import load_tree, save_tree
 from mmsdk.interfaces import Modality
+from mmsdk.proposal import Column
 from mmsdk.testing.contract import Contract
 from mmsdk.testing.trees import difference, tensors
 
@@ -35,6 +36,26 @@ KINDS: Mapping[str, Mapping[str, torch.dtype]] = {
     "label_sequence": {"ids": torch.int64, "mask": torch.bool},
 }
 """What `collate` gives for the standard kinds. Others, with a plugin's prefix, are free to choose."""
+
+
+COLUMNS: Mapping[str, Sequence[Any]] = {
+    "text": ["some words", "some others"],
+    "category": ["a", "b", "a", "b"],
+    "boolean": [True, False],
+    "number": [1, 2.5],
+    "list of numbers": [[1, 2], [3, 4]],
+    "list of lists": [[[1, 2], [3, 4]], [[5, 6]]],
+    "list of texts": [["a"], ["b", "c"]],
+    "mapping": [{"a": 1}],
+    "image file": ["absent.png", "\0.jpg"],
+    "array file": ["absent.npy"],
+    "audio file": ["absent.wav", "absent.mp3"],
+    "video file": ["absent.mp4"],
+    "url": ["https://example.org/a.png"],
+    "mixed": [1, "a", [2]],
+    "empty": [],
+}
+"""Columns of a table: by kind, as `mmsdk data` tells it, some values. No file that they name is there."""
 
 
 class ModalityContract(Contract):
@@ -168,6 +189,15 @@ class ModalityContract(Contract):
         modality = self.fitted()
         wrong = difference(self.collated(deepcopy(modality)), self.collated(modality))
         assert not wrong, f"in a copy, {wrong}"
+
+    def test_it_judges_any_column(self, tmp_path: Path) -> None:
+        """`recognises` fails on no values, and what it proposes are settings that the declaration takes."""
+        declaration = type(self.config)
+        for kind, values in COLUMNS.items():
+            proposal = declaration.recognises(Column("column", kind, values, tmp_path))
+            if proposal is not None:
+                assert 0 <= proposal.confidence <= 1, f"of {values} it is sure by {proposal.confidence}: give 0 to 1"
+                declaration(**proposal.settings, **proposal.variation)
 
     def test_targets_can_be_read_again(self) -> None:
         """Where `targets` is True: what `decode` gives is a raw value that means the same."""

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from mmsdk.builtin.declarations import recognition
 from mmsdk.components import ModalityConfig
 from mmsdk.fields import ConfigPath, Dropout, Fraction, Positive, errors_at
 
 if TYPE_CHECKING:
     from mmsdk.interfaces import Modality
+    from mmsdk.proposal import Column, Proposal
 
 Side = Annotated[int, Field(gt=0, le=4096)]
 Deviation = Annotated[float, Field(ge=0)]
@@ -45,6 +47,10 @@ class TextConfig(ModalityConfig):
             message = f"'bpe' begins with {BYTE_LEVEL_VOCABULARY} tokens: raise 'vocabulary' to that or more"
             raise errors_at("text", [(("vocabulary",), message)])
         return self
+
+    @classmethod
+    def recognises(cls, column: Column) -> Proposal | None:
+        return recognition.text(column)
 
     def build(self) -> Modality:
         from mmsdk.builtin.modalities.text import Text
@@ -82,6 +88,10 @@ class ImageConfig(ModalityConfig):
     noise: Deviation = Field(0.0, description="standard deviation, where black is 0 and white is 1")
     brightness: Fraction = Field(0.0, description="lighter or darker by at most this share")
 
+    @classmethod
+    def recognises(cls, column: Column) -> Proposal | None:
+        return recognition.image(column)
+
     def build(self) -> Modality:
         from mmsdk.builtin.modalities.image import Image
 
@@ -111,6 +121,10 @@ class FeaturesConfig(ModalityConfig):
     standardize: bool = Field(True, description="mean 0 and standard deviation 1 per feature, on training values")
     max_length: Positive = Field(512, description="in steps; longer sequences lose their end")
     noise: Deviation = Field(0.0, description="standard deviation of noise on the numbers, in training only")
+
+    @classmethod
+    def recognises(cls, column: Column) -> Proposal | None:
+        return recognition.features(column)
 
     def build(self) -> Modality:
         from mmsdk.builtin.modalities.features import Features
@@ -147,6 +161,10 @@ class TabularConfig(ModalityConfig):
 
     def columns(self) -> list[str]:
         return [*self.numbers, *self.categories]
+
+    @classmethod
+    def recognises(cls, column: Column) -> Proposal | None:
+        return recognition.tabular(column)
 
     def build(self) -> Modality:
         from mmsdk.builtin.modalities.tabular import Tabular

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from mmsdk.builtin.declarations import recognition
 from mmsdk.components import ModalityConfig
 from mmsdk.fields import Positive
 
 if TYPE_CHECKING:
     from mmsdk.interfaces import Modality
+    from mmsdk.proposal import Column, Proposal
 
 
 class LabelConfig(ModalityConfig):
@@ -19,6 +21,10 @@ class LabelConfig(ModalityConfig):
     type: Literal["label"] = "label"
     gives: ClassVar[str] = "label"
     targets: ClassVar[bool] = True
+
+    @classmethod
+    def recognises(cls, column: Column) -> Proposal | None:
+        return recognition.label(column)
 
     def build(self) -> Modality:
         from mmsdk.builtin.modalities.labels import Label
@@ -35,6 +41,10 @@ class LabelsConfig(ModalityConfig):
 
     separator: str = Field(",", min_length=1, description="what stands between the labels where they are one text")
 
+    @classmethod
+    def recognises(cls, column: Column) -> Proposal | None:
+        return recognition.labels(column)
+
     def build(self) -> Modality:
         from mmsdk.builtin.modalities.labels import Labels
 
@@ -47,6 +57,10 @@ class NumberConfig(ModalityConfig):
     type: Literal["number"] = "number"
     gives: ClassVar[str] = "number"
     targets: ClassVar[bool] = True
+
+    @classmethod
+    def recognises(cls, column: Column) -> Proposal | None:
+        return recognition.number(column)
 
     def build(self) -> Modality:
         from mmsdk.builtin.modalities.number import Number

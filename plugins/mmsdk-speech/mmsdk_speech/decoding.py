@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
 from io import BytesIO
 from pathlib import Path
 from reprlib import repr as shown
@@ -59,8 +60,21 @@ def sound_of(value: Any, max_seconds: float) -> Sound:
     return sound
 
 
+def measured(files: Iterable[Path]) -> tuple[list[int], list[float]]:
+    """Samples per second, and seconds, as the headers of files tell them; without files that cannot be read."""
+    rates, seconds = [], []
+    for path in files:
+        with suppress(DecodeError), _decoding(f"the sound '{path}'"):
+            _check_beginning(path)
+            with soundfile.SoundFile(path) as file:
+                if file.format in FORMATS and RATES[0] <= file.samplerate <= RATES[1]:
+                    rates.append(file.samplerate)
+                    seconds.append(file.frames / file.samplerate)
+    return rates, seconds
+
+
 def _from_file(source: Path | BytesIO, name: str, max_seconds: float) -> Sound:
-    with decoding(name, "a WAV, FLAC, OGG or MP3 file", _why):
+    with _decoding(name):
         _check_beginning(source)
         with soundfile.SoundFile(source) as file:
             if file.format not in FORMATS:
@@ -73,6 +87,10 @@ def _from_file(source: Path | BytesIO, name: str, max_seconds: float) -> Sound:
                 blocks.append(block.mean(axis=1))
             mono = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
             return Sound(mono, file.samplerate)
+
+
+def _decoding(name: str) -> AbstractContextManager[None]:
+    return decoding(name, "a WAV, FLAC, OGG or MP3 file", _why)
 
 
 def _why(error: Exception) -> str:

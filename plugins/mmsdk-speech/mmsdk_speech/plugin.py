@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from mmsdk import Dropout, EncoderConfig, Format, ModalityConfig, hookimpl
+from mmsdk import Dropout, EncoderConfig, Format, ModalityConfig, Proposal, hookimpl
 
 if TYPE_CHECKING:
-    from mmsdk import Encoder, Modality
+    from mmsdk import Column, Encoder, Modality
     from mmsdk_speech.features import LogMel
     from mmsdk_speech.layers import Spectrogram
     from mmsdk_speech.masking import SpecAugment
@@ -46,6 +46,22 @@ class WaveformConfig(ModalityConfig):
         if noise is not None and not -20 <= noise[0] <= noise[1] <= 100:
             raise ValueError(f"expected [lowest, highest] within -20 to 100 decibels, found {list(noise)}")
         return noise
+
+    @classmethod
+    def recognises(cls, column: Column) -> Proposal | None:
+        share = column.share(".wav", ".flac", ".ogg", ".mp3")
+        if share < 0.5:
+            return None
+        from mmsdk_speech.decoding import measured
+
+        rates, lengths = measured(column.files())
+        settings: dict[str, Any] = {"rate": min(max(rates), 16_000)} if rates else {}
+        longest = max(lengths, default=0.0)
+        if longest > 10:  # of a few; others may be three times as long
+            settings["max_seconds"] = min(3.0 * round(longest), 3600.0)
+        encoder = "speech.cnn" if longest <= 2 else "speech.crnn"
+        note = f"sounds of up to {longest:.3g} seconds, {max(rates):,} samples a second" if rates else ""
+        return Proposal(0.9 * share, settings, {"speed": 0.1}, {"type": encoder}, note)
 
     def build(self) -> Modality:
         from mmsdk_speech.waveform import Waveform

@@ -101,3 +101,19 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     tree = config() | {"data": {"path": str(table)}, "training": {"epochs": 1, "threads": 1}}
     with pytest.raises(DecodeError, match=r"sample 's3': 'voice': cannot read the sound .*3.wav"):
         mmsdk.train(tree, out=tmp_path / "run", show=False)
+
+
+def test_a_column_of_sounds_is_recognised_by_their_headers(tmp_path: Path) -> None:
+    """The lowest rate that loses nothing up to 16 kHz, room for longer sounds, and an encoder for their length."""
+    waveform = registry().find("modality", "speech.waveform")
+    for name, rate, seconds, settings, encoder in (
+        ("short", 8_000, 0.5, {"rate": 8_000}, "speech.cnn"),
+        ("long", 44_100, 12.2, {"rate": 16_000, "max_seconds": 36.0}, "speech.crnn"),
+    ):
+        soundfile.write(tmp_path / f"{name}.wav", np.zeros(round(rate * seconds), dtype=np.float32), rate)
+        (tmp_path / "damaged.wav").write_bytes(b"RIFF and no more")
+        values = [f"{name}.wav", "absent.wav", "damaged.wav", "note.txt"]
+        proposal = waveform.recognises(mmsdk.Column("voice", "audio file", values, tmp_path))
+        assert proposal is not None and proposal.settings == settings and proposal.encoder == {"type": encoder}
+        assert proposal.confidence == pytest.approx(0.9 * 3 / 4) and f"{rate:,} samples a second" in proposal.note
+    assert waveform.recognises(mmsdk.Column("voice", "text", ["a.txt", "b.wav", "c"], tmp_path)) is None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from reprlib import repr as shown
@@ -74,6 +74,14 @@ class Track:
         """Frames of pictures or of sound, decoded."""
         for packet in self.packets(start):
             yield from self.stream.decode(packet)
+
+
+def lengths(paths: Iterable[Path]) -> Iterator[float]:
+    """How many seconds videos last, as their headers tell it; without those that cannot be read."""
+    for path in paths:
+        with suppress(DecodeError), opened(path, "video") as track:
+            if track.seconds is not None:
+                yield track.seconds
 
 
 @contextmanager

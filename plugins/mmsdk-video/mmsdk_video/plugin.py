@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from mmsdk import AnyEncoder, Dropout, EncoderConfig, Format, ModalityConfig, hookimpl
+from mmsdk import AnyEncoder, Dropout, EncoderConfig, Format, ModalityConfig, Proposal, hookimpl
 
 if TYPE_CHECKING:
-    from mmsdk import Encoder, Modality
+    from mmsdk import Column, Encoder, Modality
 
 Positive = Annotated[int, Field(gt=0, strict=True)]
 Side = Annotated[int, Field(gt=0, le=4096)]
@@ -17,6 +17,9 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 FRAMES = 8
+
+
+SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 
 
 class _Part(ModalityConfig):
@@ -59,6 +62,10 @@ class ClipConfig(_Part):
             raise ValueError("give 'frames', so many of each clip, or 'rate', so many per second, not both")
         return rate
 
+    @classmethod
+    def recognises(cls, column: Column) -> Proposal | None:
+        return _proposed(column, 0.9, {"frames": FRAMES})
+
     def build(self) -> Modality:
         from mmsdk_video.clip import Clips
 
@@ -76,10 +83,28 @@ class SoundConfig(_Part):
 
     rate: int = Field(16_000, ge=1_000, le=192_000, description="samples per second that all sounds are brought to")
 
+    @classmethod
+    def recognises(cls, column: Column) -> Proposal | None:
+        return _proposed(column, 0.5, {})  # the pictures first
+
     def build(self) -> Modality:
         from mmsdk_video.sound import Sounds
 
         return Sounds(**self.model_dump(exclude={"type"}))
+
+
+def _proposed(column: Column, confidence: float, settings: dict[str, Any]) -> Proposal | None:
+    """For paths of videos; `max_seconds` as a few of them need it."""
+    share = column.share(*SUFFIXES)
+    if share < 0.5:
+        return None
+    from mmsdk_video.files import lengths
+
+    longest = max(lengths(column.files()), default=0.0)
+    if longest > 20:  # others may be three times as long
+        settings = settings | {"max_seconds": min(3.0 * round(longest), 3600.0)}
+    note = f"videos of up to {longest:.3g} seconds" if longest else "none could be measured"
+    return Proposal(confidence * share, settings, note=note)
 
 
 class _Video(EncoderConfig):

@@ -194,3 +194,14 @@ def test_a_file_without_sound_is_named(movie: Callable[..., bytes], steps: Calla
     table.write_text("".join(json.dumps({**row, "spoken": row["direction"]}) + "\n" for row in rows))
     with pytest.raises(DecodeError, match=r"sample 's\d': 'sound': the video '.*\d\.mp4' has no sound track"):
         mmsdk.train(two_streams(data={"path": str(table)}), out=tmp_path / "run", show=False)
+
+
+def test_a_column_of_videos_is_recognised_by_their_headers(movie: Callable[..., bytes], tmp_path: Path) -> None:
+    """The pictures come before the sound; there is room for the longest ones."""
+    (tmp_path / "long.mp4").write_bytes(movie(np.zeros((60, 32, 32, 3), dtype=np.uint8), fps=2))
+    (tmp_path / "damaged.mp4").write_bytes(b"no video")
+    column = mmsdk.Column("film", "video file", ["long.mp4", "damaged.mp4", "absent.MP4"], tmp_path)
+    clip, sound = (registry().find("modality", name).recognises(column) for name in ("video.clip", "video.sound"))
+    assert clip is not None and sound is not None and clip.confidence > sound.confidence > 0
+    assert clip.settings == {"frames": 8, "max_seconds": 90.0} and sound.settings == {"max_seconds": 90.0}
+    assert clip.note == "videos of up to 30 seconds"
