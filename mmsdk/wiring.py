@@ -47,8 +47,11 @@ def _streams(config: PipelineConfig) -> Iterator[Problem]:
         if name == FUSED:
             yield ("streams", name), f"'{FUSED}' means the result of the fusion: choose another name for this stream."
         modality, encoder = stream.modality, stream.encoder
-        if modality is not None and encoder is not None and modality.gives not in encoder.reads:
-            yield ("streams", name, "encoder"), _mismatch(name, modality, encoder)
+        where: Where = ("streams", name, "encoder")
+        while modality is not None and encoder is not None and modality.gives in encoder.reads:  # `each` holds others
+            modality, encoder, where = getattr(modality, "of", None), getattr(encoder, "of", None), (*where, "of")
+        if modality is not None and encoder is not None:
+            yield where, _mismatch(name, modality, encoder)
 
 
 def _mismatch(stream: str, modality: ModalityConfig, encoder: EncoderConfig) -> str:
