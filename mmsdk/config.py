@@ -54,7 +54,9 @@ class DataConfig(Strict):
     @classmethod
     def _one_file(cls, data: Any) -> Any:
         if isinstance(data, Mapping) and "group_by" in data:
-            raise errors_at("data", [(("group_by",), "'group_by' stands beside 'data:', not in it: predictions need it")])
+            raise errors_at(
+                "data", [(("group_by",), "'group_by' stands beside 'data:', not in it: predictions need it")]
+            )
         return {"path": data} if isinstance(data, str | Path) else data
 
     @model_validator(mode="after")

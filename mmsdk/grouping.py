@@ -108,7 +108,9 @@ def _group(row: Row, by: GroupBy) -> str:
     """As text, so that 3 from a JSON file and "3" from a CSV file are one group."""
     name = _present(row, by.key, "group_by.key")
     if not isinstance(name, str | int | float):
-        raise DataError(f"sample '{row.id}': group_by.key: expected text or a number in column '{by.key}', got {name!r}")
+        raise DataError(
+            f"sample '{row.id}': group_by.key: expected text or a number in column '{by.key}', got {name!r}"
+        )
     return str(name)
 
 

@@ -84,8 +84,8 @@ def _predict_chunk(
     columns = [name for port in pipeline.modalities.stream_ports for name in port.columns]
     for place, (number, sample) in enumerate(chunk):
         try:
-            row = sample if isinstance(sample, Row) else as_row(sample, f"sample[{number}]")
-            rows.append(as_group(row, columns) if pipeline.config.group_by is not None else row)
+            given = sample if isinstance(sample, Row) else as_row(sample, f"sample[{number}]")
+            rows.append(as_group(given, columns) if pipeline.config.group_by is not None else given)
         except DataError as error:
             errors[place] = str(error)
             rows.append(None)

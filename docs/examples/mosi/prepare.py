@@ -1,4 +1,4 @@
-"""Write samples.jsonl for the mosi examples: one utterance a line, with its features, transcript, and place in its video.
+"""Write samples.jsonl for the mosi examples: per line an utterance, its features, transcript, and place in its video.
 
 python docs/examples/mosi/prepare.py --source ../shared/data/mosi --out data/mosi
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from mmsdk.components import AnyEncoder, AnyModality, EncoderConfig, ModalityConfig
@@ -31,8 +31,8 @@ class EachModalityConfig(ModalityConfig):
         return self.of.columns()
 
     def build(self) -> Modality:
-        from mmsdk.builtin.modalities.each import Each
         from mmsdk.building import built
+        from mmsdk.builtin.modalities.each import Each
 
         return Each(built(self.of), self.max_length)
 
@@ -64,10 +64,11 @@ class EachEncoderConfig(EncoderConfig):
         return found and (found[1], found[1])
 
     def build(self, format: Format) -> Encoder:
-        from mmsdk.builtin.encoders.each import EachEncoder
         from mmsdk.building import built
+        from mmsdk.builtin.encoders.each import EachEncoder
 
         assert format.of is not None
         of = built(self.of, format.of)
-        context = self.context and built(self.context, Format("sequence", width=of.pooled_width))
-        return EachEncoder(of, context)
+        if self.context is None:
+            return EachEncoder(of)
+        return EachEncoder(of, built(self.context, Format("sequence", width=of.pooled_width)))

@@ -47,7 +47,7 @@ class TokenClassification(TaskHead):
         return output._replace(loss=-right.masked_fill(~counts, 0).sum(), count=counts.sum())
 
     def decode(self, output: HeadOutput, target: Modality | None) -> list[Prediction]:
-        """The most probable label of each token, as a list, None where there is no token; `steps` tells more of each."""
+        """The most probable label of each token as a list, None where there is no token; `steps` tells more of each."""
         assert output.scores is not None
         labels, found = labels_of(target), []
         for scores in output.scores:  # [length, classes]

@@ -23,9 +23,10 @@ Steps = NDArray[np.float32]
 
 
 class Features(Modality):
-    """A vector per sample, or one per step: a single vector is a sequence of one step. None among steps is an absent one.
+    """A vector per sample, or one per step: a single vector is a sequence of one step; None is a step that is absent.
 
-    Kind "sequence": values [n, length, width] float32, mask [n, length] bool. An item: [length, width], NaN where absent.
+    Kind "sequence": values [n, length, width] float32, mask [n, length] bool. An item: [length, width], with NaN in the
+    steps that are absent.
     """
 
     fits = True
