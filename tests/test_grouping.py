@@ -117,6 +117,19 @@ def test_group_by_stands_beside_data() -> None:
         mmsdk.load_config(CONFIG | {"group_by": {"key": "talk", "ordr": "position"}})
 
 
+def test_single_values_are_told_by_the_config() -> None:
+    text = {"modality": "text", "encoder": "bag"}
+    with pytest.raises(
+        ConfigError, match=r"streams.text.modality: .* 'text' reads single values: \{type: each, of: text\}"
+    ):
+        mmsdk.load_config(CONFIG | {"streams": {"text": text}})
+    head = {"type": "classification", "target": "mood", "reads": ["text"]}
+    with pytest.raises(ConfigError, match=r"heads.mood.target: .* 'label' is a single value: use head 'token_class"):
+        mmsdk.load_config(CONFIG | {"heads": {"mood": head}})
+    several = {"type": "multilabel", "target": "mood", "reads": ["text"]}  # the labels of all rows of a group
+    assert mmsdk.load_config(CONFIG | {"heads": {"mood": several}}).group_by is not None
+
+
 def test_lists_of_a_sample_keep_step() -> None:
     sample = Row("s", {"text": ["a", None], "audio": [None, None], "label": ["x"]})
     assert as_group(sample, ["text", "audio"]).values == {"text": ["a", None], "label": ["x"]}

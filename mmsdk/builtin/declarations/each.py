@@ -23,6 +23,7 @@ class EachModalityConfig(ModalityConfig):
 
     type: Literal["each"] = "each"
     gives: ClassVar[str] = KIND
+    reads_lists: ClassVar[bool] = True
 
     of: AnyModality = Field(description="what reads one value")
     max_length: Positive = Field(512, description="values in a list; longer ones lose their end")
