@@ -75,7 +75,8 @@ def _tested(plugin: Plugin, component: str, name: str, deadline: float) -> Itera
         own = [f"--rootdir={folder}", f"--config-file={os.devnull}", f"--confcutdir={folder}"]
         options = ["-p", "no:cacheprovider", "-p", "mmsdk.testing.reporting", "--import-mode=importlib", "-q"]
         arguments = ["-m", "pytest", *own, *options, f"{contracts}::{name}"]
-        environment = {"MMSDK_CHECK": plugin.prefix, "MMSDK_REPORT": str(report)}
+        # Without other plugins, which a component that holds others would import for its schema.
+        environment = {"MMSDK_CHECK": plugin.prefix, "MMSDK_PLUGINS": plugin.prefix, "MMSDK_REPORT": str(report)}
         ending = run_alone(arguments, deadline, output, environment).words
         lines = report.read_text(encoding="utf-8").splitlines() if report.exists() else []
         text = output.read_text(encoding="utf-8", errors="replace")

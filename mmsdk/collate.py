@@ -118,6 +118,8 @@ def identity(value: Any) -> Any:
     """What tells values apart: what they are where that is cheap to compare, else which object of the row they are."""
     if isinstance(value, dict):  # of several columns: made anew at each look, so its own id() tells nothing
         return tuple((key, identity(cell)) for key, cell in value.items())
+    if isinstance(value, list) and any(isinstance(each, Path) for each in value[:1]):  # so are paths
+        return tuple(value)
     return (type(value), value) if isinstance(value, str | Path | bytes | int | float) else id(value)
 
 

@@ -48,6 +48,8 @@ class ModalityConfig(ComponentConfig):
     gives: ClassVar[str]
     targets: ClassVar[bool] = False
     """Whether values of this modality can be a head's target."""
+    reads_lists: ClassVar[bool] = False
+    """Whether a value can be a list with one entry per step, as where rows are grouped."""
 
     def columns(self) -> list[str] | None:
         """The columns that a value is made of, for modalities of several; the value is then a mapping."""

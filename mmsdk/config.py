@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -52,6 +53,10 @@ class DataConfig(Strict):
     @model_validator(mode="before")
     @classmethod
     def _one_file(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and "group_by" in data:
+            raise errors_at(
+                "data", [(("group_by",), "'group_by' stands beside 'data:', not in it: predictions need it")]
+            )
         return {"path": data} if isinstance(data, str | Path) else data
 
     @model_validator(mode="after")
@@ -80,6 +85,14 @@ class DataConfig(Strict):
     def files(self) -> dict[str, Path]:
         """The file of each split, where splits have files of their own."""
         return dict(self.__pydantic_extra__ or {})
+
+
+class GroupBy(Strict):
+    """Rows that belong together are one sample, such as the utterances of a video: each column becomes a list."""
+
+    key: str = Field(description="column whose equal values belong together, such as the video")
+    order: str | None = Field(None, description="column of numbers or texts to sort by; by default the file's order")
+    limit: Positive = Field(512, description="rows in one group; more is an error")
 
 
 class StageConfig(Strict):
@@ -167,6 +180,7 @@ class PipelineConfig(Strict):
     fusion: AnyFusion | None = None
     heads: dict[Name, AnyHead] = Field(min_length=1)
     data: DataConfig | None = None
+    group_by: GroupBy | None = Field(None, description="make one sample of several rows, as for conversations")
     init_from: InitFrom | None = Field(None, description="another run to begin with; for a fresh run only")
     stages: list[StageConfig] = Field([], description="steps of the training; a single one by default")
     training: TrainingConfig = TrainingConfig()

@@ -9,11 +9,12 @@ from pathlib import Path
 from mmsdk.collate import Collator
 from mmsdk.config import DataConfig, PipelineConfig
 from mmsdk.errors import DataError, DecodeError, listed
+from mmsdk.grouping import grouped, load_samples
 from mmsdk.interfaces import Metric
 from mmsdk.pipeline import Pipeline, target_of
 from mmsdk.prediction import inference, outputs_of
 from mmsdk.run import Run
-from mmsdk.samples import Row, Sample, as_row, load_splits, read_rows
+from mmsdk.samples import Row, Sample, as_row, read_rows
 from mmsdk.sampling import FILLER, batches, share
 
 Metrics = dict[str, dict[str, Metric]]
@@ -65,17 +66,31 @@ def evaluate(
     heads: Sequence[str] | None = None,
     skipped: list[DecodeError] | None = None,
 ) -> dict[str, float]:
-    """The metrics of every split given as lists of samples, keys `split/head/metric`.
+    """The metrics of every split given as lists of rows, keys `split/head/metric`.
 
     Raises:
-        DataError: a split without rows, or a sample that cannot be read.
+        DataError: a split without rows, rows that cannot be grouped, or a sample that cannot be read.
     """
     pipeline = pipeline if isinstance(pipeline, Pipeline) else Pipeline.load(pipeline)
+    splits = {
+        split: [each if isinstance(each, Row) else as_row(each, f"{split}[{n}]") for n, each in enumerate(rows)]
+        for split, rows in data.items()
+    }
+    by = pipeline.config.group_by
+    return _figures(pipeline, {split: grouped(rows, by) for split, rows in splits.items()}, heads, skipped)
+
+
+def _figures(
+    pipeline: Pipeline,
+    splits: Mapping[str, Sequence[Row]],
+    heads: Sequence[str] | None = None,
+    skipped: list[DecodeError] | None = None,
+) -> dict[str, float]:
+    """`split/head/metric` -> figure, of samples."""
     found: dict[str, float] = {}
-    for split, samples in data.items():
-        if not samples:
+    for split, rows in splits.items():
+        if not rows:
             raise DataError(f"Split '{split}' has no rows")
-        rows = [each if isinstance(each, Row) else as_row(each, f"{split}[{n}]") for n, each in enumerate(samples)]
         figures = computed(measure(pipeline, rows, heads or list(pipeline.config.heads), skipped=skipped))
         if not figures:
             columns = [str(port.column) for port in pipeline.modalities.target_ports]
@@ -108,11 +123,11 @@ def evaluate_run(folder: Path, data: Path | None = None, splits: Sequence[str] =
             source = DataConfig(path=data, split_column=column)
         if source is None:
             raise DataError(f"{folder}: this run was trained on data from Python: give a file with --data FILE")
-        tables = load_splits(source)
+        tables = load_samples(source, config.group_by)
         known |= dict.fromkeys(tables)
         wanted = splits or [name for name in tables if name != source.train_split]
         chosen = {name: rows for name, rows in tables.items() if name in wanted}
-        found |= evaluate(pipeline, chosen, heads=list(stage.heads or config.heads))
+        found |= _figures(pipeline, chosen, list(stage.heads or config.heads))
     for name in splits:
         if name not in known:
             raise DataError(f"There is no split '{name}'. There is: {listed(known)}.")

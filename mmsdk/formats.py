@@ -13,6 +13,7 @@ class Format(NamedTuple):
     vocabulary: how many different ids there are (tokens, label).
     sizes: how many different ids each categorical column has (table), or [height, width] (pixels).
     rate: steps per second (waveform, spectrogram, frames).
+    of: the format of each single value (each).
     """
 
     kind: str
@@ -20,6 +21,7 @@ class Format(NamedTuple):
     vocabulary: int = 0
     sizes: tuple[int, ...] = ()
     rate: float | None = None
+    of: Format | None = None
 
 
 class Source(NamedTuple):

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmsdk.columns import SUFFIXES, describe
-from mmsdk.config import SAMPLE_FILES, DataConfig, PipelineConfig
+from mmsdk.config import SAMPLE_FILES, DataConfig, GroupBy, PipelineConfig
 from mmsdk.config_file import load_config
 from mmsdk.errors import ConfigError, DataError, MmsdkError, did_you_mean, listed
+from mmsdk.grouping import grouped_splits, places
 from mmsdk.overlap import Overlaps, Splits, apart, duplicates, equal_files, equal_rows, equal_texts
 from mmsdk.readable import FileColumn, Reader, unreadable
 from mmsdk.samples import Row, load_splits, read_rows
@@ -37,18 +38,20 @@ class Tables(NamedTuple):
     """All rows by split; the splits that are trained on, and that choose a checkpoint.
 
     roles: columns that name rows ("id") or divide them ("split"). Rows that differ in nothing else are equal.
+    samples: what a pipeline reads, by split: the rows themselves, or groups of them.
     """
 
     splits: dict[str, list[Row]]
     train: set[str]
     valid: set[str]
     roles: dict[str, str]
+    samples: dict[str, list[Row]]
 
     def rows(self) -> Iterator[Row]:
         return chain.from_iterable(self.splits.values())
 
     def training(self) -> Iterator[Row]:
-        return chain.from_iterable(rows for name, rows in self.splits.items() if name in self.train)
+        return chain.from_iterable(rows for name, rows in self.samples.items() if name in self.train)
 
 
 def inspect(path: Path, split_column: str | None = None, label: str | None = None) -> dict[str, Any]:
@@ -82,13 +85,14 @@ def inspect(path: Path, split_column: str | None = None, label: str | None = Non
 
         modalities = Modalities(config)
         streams, targets = modalities.stream_ports, modalities.target_ports
+        report |= _groups(tables, config.group_by)
         report["streams"] = {port.name: {"column": port.column, "absent": _absent(tables, port)} for port in streams}
         problems += _fit(modalities, tables, list(columns))
         files = [port for port in [*streams, *targets] if port.modality.reads_files]
         readers = [port for port in [*streams, *targets] if not (problems and port.modality.fits)]
     counted = [label] if label is not None else _label_columns(config, columns)
     report["labels"] = {name: balance(tables.splits, name) for name in counted}
-    report["unreadable"] = unreadable(tables.rows(), readers)
+    report["unreadable"] = unreadable(chain.from_iterable(tables.samples.values()), readers)
     report["duplicates"] = duplicates(tables.splits, tables.roles)
     pairs = apart(tables.splits, tables.train, tables.valid)
     taught = [pair for pair in pairs if pair[0] in tables.train] or pairs
@@ -113,7 +117,7 @@ def _open(path: Path, split_column: str | None) -> tuple[PipelineConfig | None, 
         first = next(read_rows(path), None)
         split_column = "split" if first is not None and "split" in first.values else None
     data = DataConfig(path=path, split_column=split_column)
-    return None, _of_data({"": data})
+    return None, _of_data({"": data}, None)
 
 
 def _of_config(config: PipelineConfig, path: Path) -> Tables:
@@ -125,20 +129,31 @@ def _of_config(config: PipelineConfig, path: Path) -> Tables:
             raise DataError(f"{path}: there is no data to look at: add 'data: {{path: FILE}}'")
         if data not in sources.values():
             sources[f"{stage.name}/"] = data
-    return _of_data(sources if len(sources) > 1 else dict.fromkeys([""], *sources.values()))
+    return _of_data(sources if len(sources) > 1 else dict.fromkeys([""], *sources.values()), config.group_by)
 
 
-def _of_data(sources: Mapping[str, DataConfig]) -> Tables:
+def _of_data(sources: Mapping[str, DataConfig], by: GroupBy | None) -> Tables:
     """The splits of each source, with its prefix."""
-    tables = Tables({}, set(), set(), {})
+    tables = Tables({}, set(), set(), {}, {})
     for prefix, data in sources.items():
-        tables.splits.update({prefix + split: rows for split, rows in load_splits(data).items()})
+        splits = load_splits(data, by.key if by is not None else None)
+        tables.splits.update({prefix + split: rows for split, rows in splits.items()})
+        tables.samples.update({prefix + split: rows for split, rows in grouped_splits(splits, by).items()})
         tables.train.add(prefix + data.train_split)
         tables.valid.add(prefix + data.valid_split)
         tables.roles[data.id_column] = "id"
         if data.split_column is not None:
             tables.roles[data.split_column] = "split"
     return tables
+
+
+def _groups(tables: Tables, by: GroupBy | None) -> dict[str, Any]:
+    """How many groups each split has, and of how many rows they are."""
+    if by is None:
+        return {}
+    sizes = [len(own) for rows in tables.splits.values() for own in places(rows, by).values()]
+    counts = {name: len(rows) for name, rows in tables.samples.items()}
+    return {"groups": {"key": by.key, "count": counts, "shortest": min(sizes), "longest": max(sizes)}}
 
 
 def _absent(tables: Tables, stream: Reader) -> dict[str, float]:

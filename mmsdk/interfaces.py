@@ -25,10 +25,11 @@ class Modality(ABC):
     A modality never sees None: an absent value is the pipeline's business.
     """
 
-    fits: ClassVar[bool] = False
+    fits: bool = False
     """Whether `fit` has to see training values before anything else works."""
-    reads_files: ClassVar[bool] = False
-    """Whether a string is the path of a file; it then arrives as a Path, resolved against the data file's folder."""
+    reads_files: bool = False
+    """Whether a string is the path of a file; it then arrives as a Path, resolved against the data file's folder. So do
+    those in a list."""
 
     takes_empty: ClassVar[bool] = False
     """Whether an empty list is a value (no label applies) rather than a missing one."""
@@ -139,11 +140,13 @@ class Prediction:
     value: the label, labels, number, ...
     confidence: of `value`, in 0..1, where the head knows it.
     scores: per label, in 0..1, where there are labels.
+    steps: of a sequence, where each of its steps is judged; `value` is then the list of theirs. None: no such step.
     """
 
     value: Any
     confidence: float | None = None
     scores: Mapping[str, float] | None = None
+    steps: Sequence[Prediction | None] | None = None
 
 
 @runtime_checkable

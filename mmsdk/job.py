@@ -15,10 +15,11 @@ from mmsdk.collate import Collated, Collator, identity
 from mmsdk.config import DataConfig, PipelineConfig, StageConfig
 from mmsdk.errors import ConfigError, DataError, listed
 from mmsdk.folders import load_tree, save_tree, verify_folder, write_folder
+from mmsdk.grouping import grouped_splits, load_samples
 from mmsdk.modalities import Modalities
 from mmsdk.pipeline import Pipeline
 from mmsdk.run import BadSamples, Run
-from mmsdk.samples import InMemory, Row, digest, load_splits, splits_in_memory
+from mmsdk.samples import InMemory, Row, digest, splits_in_memory
 from mmsdk.sampling import FILLER, batches, share, shuffled
 from mmsdk.threads import choose_threads
 from mmsdk.warm_start import WarmStart
@@ -66,9 +67,9 @@ def plan_stages(config: PipelineConfig, data: InMemory | None, modalities: Modal
         if known:
             splits = known[0]
         elif stage.data is None and data is not None:
-            splits = splits_in_memory(data, config.data)
+            splits = grouped_splits(splits_in_memory(data, config.data), config.group_by)
         elif source is not None:
-            splits = load_splits(source)
+            splits = load_samples(source, config.group_by)
         else:
             raise DataError("There is no data to train on: add 'data: {path: FILE}' to the config, or give data=...")
         if not known:

@@ -34,8 +34,11 @@ class Port(NamedTuple):
         value = row.value(column or self.column)
         if value is None and self.modality.takes_empty and row.values.get(str(self.column)) == []:
             return []
-        if isinstance(value, str) and self.modality.reads_files:
-            return row.folder / value if row.folder is not None else Path(value)
+        if self.modality.reads_files:
+            if isinstance(value, str):
+                return _path(value, row)
+            if isinstance(value, list | tuple) and isinstance(_first(value), str):  # only looked at, if it is numbers
+                return [_path(each, row) if isinstance(each, str) else each for each in value]
         return value
 
     def prepare(self, row: Row, value: Any) -> Any:
@@ -49,6 +52,15 @@ class Port(NamedTuple):
         except Exception as error:  # a mistake of the modality's, which must not cost the other samples
             reason = f"{type(self.modality).__name__} failed with {told(error)}"
             raise DecodeError(reason, sample=row.id, stream=self.name) from error
+
+
+def _path(value: str, row: Row) -> Path:
+    return row.folder / value if row.folder is not None else Path(value)
+
+
+def _first(values: Sequence[Any]) -> Any:
+    """The first value that is there."""
+    return next((value for value in values if value is not None), None)
 
 
 class Modalities:

@@ -13,6 +13,7 @@ import torch
 from mmsdk.collate import Collator
 from mmsdk.containers import Batch, HeadOutput
 from mmsdk.errors import ConfigError, DataError, listed
+from mmsdk.grouping import as_group
 from mmsdk.interfaces import Prediction
 from mmsdk.samples import Row, Sample, as_row
 
@@ -42,7 +43,7 @@ class Result:
         if self.error is not None:
             return {"id": self.id, "error": self.error}
         heads = {
-            name: {key: value for key, value in vars(prediction).items() if value is not None}
+            name: {key: value for key, value in vars(prediction).items() if value is not None and key != "steps"}
             for name, prediction in self.predictions.items()
         }
         return {"id": self.id, **heads}
@@ -80,9 +81,11 @@ def _predict_chunk(
 ) -> list[Result]:
     rows: list[Row | None] = []
     errors: dict[int, str] = {}
+    columns = [name for port in pipeline.modalities.stream_ports for name in port.columns]
     for place, (number, sample) in enumerate(chunk):
         try:
-            rows.append(sample if isinstance(sample, Row) else as_row(sample, f"sample[{number}]"))
+            given = sample if isinstance(sample, Row) else as_row(sample, f"sample[{number}]")
+            rows.append(as_group(given, columns) if pipeline.config.group_by is not None else given)
         except DataError as error:
             errors[place] = str(error)
             rows.append(None)

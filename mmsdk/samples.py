@@ -115,8 +115,10 @@ def _csv(file: Iterable[str], path: Path) -> Iterator[tuple[int, Any]]:
         raise DataError(f"{path}:{end + 1}: not CSV: {error}") from None
 
 
-def load_splits(data: DataConfig) -> dict[str, list[Row]]:
+def load_splits(data: DataConfig, together: str | None = None) -> dict[str, list[Row]]:
     """All rows of a `data:` section by split, in file order.
+
+    together: a column whose equal values no holdout tears apart.
 
     Raises:
         DataError: see `read_rows`; also an empty file, or a split column that is not there.
@@ -125,7 +127,7 @@ def load_splits(data: DataConfig) -> dict[str, list[Row]]:
         return {name: _not_empty(list(read_rows(path, data.id_column)), path) for name, path in data.files.items()}
     rows = _not_empty(list(read_rows(data.path, data.id_column)), data.path)
     if data.holdout:
-        return held_out(rows, data)
+        return held_out(rows, data, together)
     if data.split_column is None:
         return {data.train_split: rows}
     return _divided(rows, data.split_column, f"{data.path}: ")
@@ -165,11 +167,12 @@ def _not_empty(rows: list[Row], path: Path) -> list[Row]:
     return rows
 
 
-def held_out(rows: list[Row], data: DataConfig) -> dict[str, list[Row]]:
-    """Divide by a hash of the content, so that equal rows never stand on both sides."""
+def held_out(rows: list[Row], data: DataConfig, together: str | None = None) -> dict[str, list[Row]]:
+    """Divide by a hash of the content, or of one column, so that equal rows never stand on both sides."""
     splits: dict[str, list[Row]] = {data.train_split: [], **{name: [] for name in data.holdout}}
     for row in rows:
-        draw = int.from_bytes(content(row, {data.id_column})[:8]) / 2**64
+        kept = row if together is None else Row(row.id, {together: str(row.values.get(together))})
+        draw = int.from_bytes(content(kept, {data.id_column} - {together})[:8]) / 2**64
         name = data.train_split
         for split, share in data.holdout.items():
             if draw < share:

@@ -21,7 +21,7 @@ FUSED = "fused"
 def problems(config: PipelineConfig) -> list[Problem]:
     """Everything that does not fit, each with its place in the config."""
     sharing = list(_sharing(config))
-    found = [*sharing, *_streams(config), *_heads(config), *_training(config)]
+    found = [*sharing, *_streams(config), *_heads(config), *_groups(config), *_training(config)]
     return found if sharing else [*found, *_fusion(config), *_stages(config)]  # these ask for the owners of streams
 
 
@@ -47,8 +47,11 @@ def _streams(config: PipelineConfig) -> Iterator[Problem]:
         if name == FUSED:
             yield ("streams", name), f"'{FUSED}' means the result of the fusion: choose another name for this stream."
         modality, encoder = stream.modality, stream.encoder
-        if modality is not None and encoder is not None and modality.gives not in encoder.reads:
-            yield ("streams", name, "encoder"), _mismatch(name, modality, encoder)
+        where: Where = ("streams", name, "encoder")
+        while modality is not None and encoder is not None and modality.gives in encoder.reads:  # `each` holds others
+            modality, encoder, where = getattr(modality, "of", None), getattr(encoder, "of", None), (*where, "of")
+        if modality is not None and encoder is not None:
+            yield where, _mismatch(name, modality, encoder)
 
 
 def _mismatch(stream: str, modality: ModalityConfig, encoder: EncoderConfig) -> str:
@@ -141,6 +144,21 @@ def _target(where: tuple[str, ...], head: HeadConfig) -> Iterator[Problem]:
     modality = head.target_config()
     if modality is not None and not modality.targets:
         yield (*where, "target"), f"Modality '{modality.type_name()}' cannot be a target."
+
+
+def _groups(config: PipelineConfig) -> Iterator[Problem]:
+    """Where rows are grouped, values are lists."""
+    for name, stream in config.streams.items() if config.group_by is not None else ():
+        modality = stream.modality
+        if modality is not None and not modality.reads_lists:
+            own = modality.type_name()
+            message = f"`group_by` makes lists, but modality '{own}' reads single values: {{type: each, of: {own}}}"
+            yield ("streams", name, "modality"), f"{message}, with an encoder {{type: each, of: ...}}."
+    for name, head in config.heads.items() if config.group_by is not None else ():
+        target = head.target_config()
+        if target is not None and not target.reads_lists:
+            message = f"`group_by` makes lists, but target '{target.type_name()}' is a single value"
+            yield ("heads", name, "target"), f"{message}: use head 'token_classification' for a label per row."
 
 
 def _stages(config: PipelineConfig) -> Iterator[Problem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmsdk.builtin.declarations.captioning import WRITERS
+from mmsdk.builtin.declarations.each import EachEncoderConfig, EachModalityConfig
 from mmsdk.builtin.declarations.encoders import ENCODERS
 from mmsdk.builtin.declarations.fusions import FUSIONS
 from mmsdk.builtin.declarations.heads import HEADS
@@ -14,12 +15,12 @@ from mmsdk.hookspecs import hookimpl
 
 @hookimpl
 def mmsdk_modalities() -> list[type[ModalityConfig]]:
-    return [*MODALITIES, *TARGETS]
+    return [*MODALITIES, EachModalityConfig, *TARGETS]
 
 
 @hookimpl
 def mmsdk_encoders() -> list[type[EncoderConfig]]:
-    return ENCODERS
+    return [*ENCODERS, EachEncoderConfig]
 
 
 @hookimpl

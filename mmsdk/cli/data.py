@@ -43,6 +43,7 @@ def _text(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"{report['file']}: {report['rows']:,} rows"
     yield from _section("columns", [[name, *_column(about)] for name, about in report["columns"].items()])
     yield from _section("splits", [[name, f"{rows:,}", _share(rows, report["rows"])] for name, rows in splits.items()])
+    yield from _groups(report)
     absent = [[name, *map(_share, about["absent"].values())] for name, about in report.get("streams", {}).items()]
     yield from _section("streams, and the rows in which they are absent", [["", *splits], *absent] if absent else [])
     for column, balance in report["labels"].items():
@@ -54,6 +55,14 @@ def _text(report: Mapping[str, Any]) -> Iterator[str]:
             example = _plain(" = ".join(found["examples"][0]))
             yield f"\n{what} that repeat an earlier one of their split: {found['count']:,}, such as {example}"
     yield from _problems(report)
+
+
+def _groups(report: Mapping[str, Any]) -> Iterator[str]:
+    """The samples of a pipeline that groups rows."""
+    if "groups" in report:
+        about = report["groups"]
+        title = f"groups by column '{about['key']}', of {about['shortest']} to {about['longest']} rows"
+        yield from _section(title, [[name, f"{count:,}"] for name, count in about["count"].items()])
 
 
 def _problems(report: Mapping[str, Any]) -> Iterator[str]:

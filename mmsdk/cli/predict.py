@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,12 +27,12 @@ def command(
     from mmsdk.errors import ConfigError, DataError
     from mmsdk.pipeline import Pipeline
     from mmsdk.prediction import predict
+    from mmsdk.row_prediction import predict_rows
     from mmsdk.samples import read_rows
 
     if bool(values) == (input is not None):
         raise ConfigError("Give one sample as COLUMN=VALUE ..., or a file of samples with --input FILE.jsonl")
     pipeline = Pipeline.load(run)
-    samples: Iterator[Any] = read_rows(input) if input is not None else iter([_sample(pipeline, values)])
     to_stdout = output is None and not json
     errors = count = 0
     results = []
@@ -41,7 +40,8 @@ def command(
         file = output.open("w", encoding="utf-8") if output is not None else None
     except OSError as error:
         raise DataError(f"{output}: cannot be written: {error}") from None
-    for result in predict(pipeline, samples):
+    found = predict_rows(pipeline, read_rows(input)) if input else predict(pipeline, [_sample(pipeline, values)])
+    for result in found:
         count, errors = count + 1, errors + (result.error is not None)
         if result.error is not None:
             print(f"error: {result.id}: {result.error}", file=sys.stderr)

@@ -32,6 +32,7 @@ STREAM_VALUES: Mapping[str, Sequence[Any]] = {
     "waveform": tuple(_random.normal(size=size).astype(np.float32) / 9 for size in (4000, 6500)),
     "spectrogram": tuple(_random.normal(size=(size, 40)).astype(np.float32) for size in (24, 41)),
     "frames": tuple(_random.random((size, 3, 32, 32)).astype(np.float32) for size in (4, 7)),
+    "each": (["the cat", None, "a dog"], ["the cat and a bird", "a bird"]),
 }
 """By kind: two or three values, of different lengths where the kind has a length."""
 
@@ -40,6 +41,7 @@ _CORE: Mapping[str, tuple[str, dict[str, Any]]] = {
     "sequence": ("features", {}),
     "table": ("tabular", {"numbers": ["age"], "categories": ["town"]}),
     "pixels": ("image", {"size": 32}),
+    "each": ("each", {"of": "text"}),
 }
 _MADE: Mapping[str, tuple[str, Format]] = {
     "waveform": ("samples", Format("waveform", rate=16_000.0)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmsdk.builtin.declarations import captioning, encoders, fusions, heads, modalities, targets
+from mmsdk.builtin.declarations import captioning, each, encoders, fusions, heads, modalities, targets
 from mmsdk.components import TargetConfig
 from mmsdk.formats import Format, Source
 from mmsdk.testing import (
@@ -75,6 +75,45 @@ class Texts(EncoderContract):
 class Sequences(EncoderContract):
     modality = modalities.FeaturesConfig()
     values = (np.arange(6.0).reshape(2, 3), np.arange(21.0).reshape(7, 3) % 4, [1.0, -1.0, 2.0])
+
+
+class Lists(EncoderContract):
+    modality = each.EachModalityConfig(of=modalities.TextConfig())
+    values = (["the cat", None, "a dog and the cat"], ["the bird"], ["a", "the", "cat", "and"])
+
+
+class TestEach(Lists):
+    config = each.EachEncoderConfig(of=encoders.RnnEncoderConfig(width=6, dropout=0.0))
+
+
+class TestEachInContext(Lists):
+    config = each.EachEncoderConfig(
+        of=encoders.BagEncoderConfig(width=6, dropout=0.0), context=encoders.RnnEncoderConfig(width=8, dropout=0.0)
+    )
+
+
+class TestEachAmongAll(Lists):
+    config = each.EachEncoderConfig(
+        of=encoders.BagEncoderConfig(width=6, dropout=0.0),
+        context=encoders.TransformerEncoderConfig(width=8, heads=2, dropout=0.0),
+    )
+
+
+class TestEachPicture(EncoderContract):
+    config = each.EachEncoderConfig(of=encoders.CnnEncoderConfig(width=8, layers=2))
+    modality = each.EachModalityConfig(of=modalities.ImageConfig(size=16))
+    values = tuple(np.random.default_rng(length).random((length, 16, 16, 3)) for length in (1, 3))
+
+
+class TestEachOfEach(EncoderContract):
+    """Words in sentences in documents."""
+
+    config = each.EachEncoderConfig(
+        of=each.EachEncoderConfig(of=encoders.BagEncoderConfig(width=6, dropout=0.0)),
+        context=encoders.RnnEncoderConfig(width=8, dropout=0.0),
+    )
+    modality = each.EachModalityConfig(of=each.EachModalityConfig(of=modalities.TextConfig()))
+    values = ([["the cat"], ["a dog", "a bird"]], [["the bird"], None, ["a cat"], ["the"]])
 
 
 class Tables(EncoderContract):
@@ -311,3 +350,9 @@ def test_every_component_has_a_contract() -> None:
     declared = {config for own in core.components.values() for config in own.values()}
     tested = {type(each.config) for each in globals().values() if isinstance(each, type) and hasattr(each, "config")}
     assert tested == declared
+
+
+class TestEachModality(ModalityContract):
+    config = each.EachModalityConfig(of=modalities.TextConfig(word_dropout=0.5))
+    values = (["the cat", "a dog and the cat"], ["the bird"])
+    bad_values = ("the cat", [], [None, None], 3, [["the", "cat"]])

@@ -257,6 +257,22 @@ def test_token_classification_predicts_a_label_per_token() -> None:
     assert found[3] == ["xyz"[place] for place in output.scores[3].argmax(dim=1)]
 
 
+def test_token_classification_tells_more_of_each_step() -> None:
+    target = fitted(LabelSequenceConfig(), ["x", "y", "z"])
+    head = build(TokenClassificationConfig(target="y"), "label_sequence")
+    whole = encoding()
+    mask = torch.zeros_like(whole.mask)
+    mask[0, 1] = True  # a gap before it, padding after it
+    output = run(head, whole._replace(mask=mask), None)
+    first, second, *_ = head.decode(output, target)
+    assert first.steps is not None and output.scores is not None
+    assert first.steps[0] is None and len(first.steps) == 2 and first.value == [None, first.steps[1].value]
+    shares = output.scores[0, 1].exp().tolist()
+    assert first.steps[1].scores == pytest.approx(dict(zip("xyz", shares, strict=True)))
+    assert first.steps[1].confidence == pytest.approx(max(shares))
+    assert (second.value, second.steps) == ([], [])
+
+
 # Configs that cannot work are refused without torch.
 
 

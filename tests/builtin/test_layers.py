@@ -177,6 +177,20 @@ def test_recurrence_reads_each_row_as_if_alone(cell: Literal["gru", "lstm"], bid
         torch.testing.assert_close(encoding.pooled[row], expected)
 
 
+@pytest.mark.parametrize("pool", ["last", "mean"])
+def test_recurrence_passes_over_gaps(pool: Literal["last", "mean"]) -> None:
+    recurrence = Recurrence(6, pool=pool)
+    tokens = torch.randn(2, 5, 6)
+    mask = torch.tensor([[False, True, False, True, False], [True, True, False, False, True]])
+    found = recurrence(tokens, mask)
+    for row in range(2):
+        there = mask[row]
+        alone = recurrence(tokens[row : row + 1, there], torch.ones(1, int(there.sum()), dtype=torch.bool))
+        torch.testing.assert_close(found.tokens[row, there], alone.tokens[0])
+        torch.testing.assert_close(found.pooled[row], alone.pooled[0])
+    assert not found.tokens[~mask].any() and torch.equal(found.mask, mask)
+
+
 def test_two_directions_need_an_even_width() -> None:
     with pytest.raises(ConfigError, match="width of 5"):
         Recurrence(5)

@@ -170,3 +170,38 @@ def test_the_config_builds_it() -> None:
         3,
         0.1,
     )
+
+
+def test_steps_may_be_absent() -> None:
+    features = fitted()
+    item = features.prepare([None, RAW[1], list(RAW[2]), None])
+    inputs = features.collate([item, features.prepare(RAW[:2])])
+    assert inputs["mask"].tolist() == [[False, True, True, False], [True, True, False, False]]
+    assert not inputs["values"][~inputs["mask"]].any()
+    assert torch.equal(inputs["values"][0, 1:3], torch.from_numpy(features.prepare(RAW[1:3])))
+    noisy = features.collate([Features.augment(fitted(noise=1.0), item, np.random.default_rng(0))])
+    assert noisy["mask"].tolist() == [[False, True, True, False]]
+
+
+def test_absent_steps_do_not_count_in_the_statistics() -> None:
+    whole, gaps = Features(), Features()
+    whole.fit([RAW[:4], RAW[4:9]])
+    gaps.fit([[None, *RAW[:2], None, *RAW[2:4]], [*RAW[4:9], None]])
+    assert np.allclose(whole.standard.center, gaps.standard.center)
+    assert np.allclose(whole.standard.scale, gaps.standard.scale)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([1.0, None, 2.0, 3.0], "a vector for each step, or None; got 1.0"),
+        ([None, None], "a vector for each step, or None; got None"),
+        ([None, [1.0, 2.0, 3.0, "x"]], r"got 'x' at \[1, 3\]"),
+        ([[1.0, 2.0], None, [1.0]], "lists of different lengths"),
+        ([[1.0, 2.0], None], "expected 4 features per step, as in training, got 2"),
+        ([[[1.0]], None], "a vector for each step, or None"),
+    ],
+)
+def test_what_stands_beside_absent_steps_is_checked(value: object, message: str) -> None:
+    with pytest.raises(DecodeError, match=message):
+        fitted().prepare(value)

@@ -207,6 +207,15 @@ def test_sequences_have_a_label_per_step() -> None:
             sequence.prepare(value)
 
 
+def test_steps_may_lack_a_label() -> None:
+    sequence = fitted(LabelSequence(), [["O", None, "B"], [None, "I"]])
+    assert sequence.classes == ["B", "I", "O"]
+    inputs = sequence.collate([sequence.prepare(value) for value in ([None, "I", None], ["O"], [None])])
+    assert inputs["mask"].tolist() == [[False, True, False], [True, False, False], [False] * 3]
+    assert inputs["ids"].tolist() == [[0, 1, 0], [2, 0, 0], [0, 0, 0]]
+    assert sequence.decode(inputs) == [[None, "I"], ["O"], []]
+
+
 EXAMPLES: list[tuple[type[Modality], list[Any]]] = [
     (Label, [3, "x", True, 0.5, "\ud800"]),
     (Labels, [["a", 1], "b"]),

@@ -1,4 +1,4 @@
-"""Write samples.jsonl for the mosi example: one utterance a line, with text, audio and video features.
+"""Write samples.jsonl for the mosi examples: per line an utterance, its features, transcript, and place in its video.
 
 python docs/examples/mosi/prepare.py --source ../shared/data/mosi --out data/mosi
 """
@@ -29,7 +29,9 @@ def prepare(source: Path, out: Path) -> Path:
                 stream: [float(number) for number in tables[stream, split][row["feature_row"]]]
                 for stream in ("text", "audio", "video")
             }
-            file.write(json.dumps({"id": row["id"], "split": split, **features, "label": row["label"]}) + "\n")
+            place = {"talk": row["video"], "position": row["position"], "transcript": row["text"]}
+            sample = {"id": row["id"], "split": split, **place, **features, "label": row["label"]}
+            file.write(json.dumps(sample) + "\n")
     return out / "samples.jsonl"
 
 

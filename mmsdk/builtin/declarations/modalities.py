@@ -116,6 +116,7 @@ class FeaturesConfig(ModalityConfig):
 
     type: Literal["features"] = "features"
     gives: ClassVar[str] = "sequence"
+    reads_lists: ClassVar[bool] = True
 
     tensor: str | None = Field(None, description="its name in a .safetensors file that holds several")
     standardize: bool = Field(True, description="mean 0 and standard deviation 1 per feature, on training values")

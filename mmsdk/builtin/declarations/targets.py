@@ -38,6 +38,7 @@ class LabelsConfig(ModalityConfig):
     type: Literal["labels"] = "labels"
     gives: ClassVar[str] = "labels"
     targets: ClassVar[bool] = True
+    reads_lists: ClassVar[bool] = True
 
     separator: str = Field(",", min_length=1, description="what stands between the labels where they are one text")
 
@@ -57,6 +58,7 @@ class NumberConfig(ModalityConfig):
     type: Literal["number"] = "number"
     gives: ClassVar[str] = "number"
     targets: ClassVar[bool] = True
+    reads_lists: ClassVar[bool] = True
 
     @classmethod
     def recognises(cls, column: Column) -> Proposal | None:
@@ -74,6 +76,7 @@ class SoftLabelConfig(ModalityConfig):
     type: Literal["soft_label"] = "soft_label"
     gives: ClassVar[str] = "soft_label"
     targets: ClassVar[bool] = True
+    reads_lists: ClassVar[bool] = True
 
     def build(self) -> Modality:
         from mmsdk.builtin.modalities.soft_label import SoftLabel
@@ -87,6 +90,7 @@ class LabelSequenceConfig(ModalityConfig):
     type: Literal["label_sequence"] = "label_sequence"
     gives: ClassVar[str] = "label_sequence"
     targets: ClassVar[bool] = True
+    reads_lists: ClassVar[bool] = True
 
     max_length: Positive = Field(4096, description="in steps; longer sequences lose their end")
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmsdk.builtin.heads.layers import layers
-from mmsdk.builtin.heads.target_labels import labels_of
+from mmsdk.builtin.heads.target_labels import judged, labels_of
 from mmsdk.containers import Encoding, HeadOutput, Inputs
 from mmsdk.interfaces import Metric, Modality, Prediction, ScoringHead
 from mmsdk.metrics import Accuracy, BalancedAccuracy, CalibrationError, LogLoss, MacroF1, extra_metrics
@@ -58,11 +58,7 @@ class Classification(ScoringHead):
         """The most probable label, its probability, and those of all labels by their text."""
         assert output.scores is not None
         labels = labels_of(target)
-        rows, best = output.scores.exp().tolist(), output.scores.argmax(dim=1).tolist()
-        return [
-            Prediction(labels[place], row[place], dict(zip(map(str, labels), row, strict=True)))
-            for row, place in zip(rows, best, strict=True)
-        ]
+        return [judged(labels, shares) for shares in output.scores.exp().tolist()]
 
     def metrics(self) -> Mapping[str, Metric]:
         return {

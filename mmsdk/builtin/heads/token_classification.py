@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from mmsdk.builtin.heads.layers import layers
-from mmsdk.builtin.heads.target_labels import labels_of
+from mmsdk.builtin.heads.target_labels import judged, labels_of
 from mmsdk.containers import Encoding, HeadOutput, Inputs, Step
 from mmsdk.interfaces import Metric, Modality, Prediction, TaskHead
 from mmsdk.metrics import Accuracy, extra_metrics
@@ -47,11 +47,16 @@ class TokenClassification(TaskHead):
         return output._replace(loss=-right.masked_fill(~counts, 0).sum(), count=counts.sum())
 
     def decode(self, output: HeadOutput, target: Modality | None) -> list[Prediction]:
-        """The most probable label of each token, as a list."""
+        """The most probable label of each token as a list, None where there is no token; `steps` tells more of each."""
         assert output.scores is not None
-        labels = labels_of(target)
-        rows = zip(output.scores.argmax(dim=2), output.scores.any(dim=2), strict=True)
-        return [Prediction([labels[place] for place in best[mask].tolist()]) for best, mask in rows]
+        labels, found = labels_of(target), []
+        for scores in output.scores:  # [length, classes]
+            mask = scores.any(dim=1)  # zeros where there is no token
+            length = int(mask.nonzero().amax()) + 1 if mask.any() else 0
+            rows = zip(scores[:length].exp().tolist(), mask.tolist(), strict=False)
+            steps = [judged(labels, shares) if there else None for shares, there in rows]
+            found.append(Prediction([step and step.value for step in steps], steps=steps))
+        return found
 
     def metrics(self) -> Mapping[str, Metric]:
         return {

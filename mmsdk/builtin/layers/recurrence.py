@@ -1,4 +1,4 @@
-"""A recurrent network that never reads padding."""
+"""A recurrent network that reads nothing but what is there."""
 
 from __future__ import annotations
 
@@ -49,13 +49,21 @@ class Recurrence(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Encoding:
-        """tokens [batch, length, width], mask [batch, length] bool, True at the front only -> an `Encoding`."""
+        """tokens [batch, length, width], mask [batch, length] bool -> an `Encoding`. Gaps are passed over."""
+        order = mask.argsort(dim=1, descending=True, stable=True)  # [batch, length]: what is there comes first
+        tokens = _taken(tokens, order)
         # Packing wants lengths on the processor, at least 1: a row without any token reads one step of zeros.
         lengths = mask.sum(dim=1).clamp(min=1).cpu()
         packed = pack_padded_sequence(self.dropout(tokens), lengths, batch_first=True, enforce_sorted=False)
         packed_states, last = self.cells(packed)
         states, _ = pad_packed_sequence(packed_states, batch_first=True, total_length=mask.shape[1])
+        states = _taken(states, order.argsort(dim=1))  # back to its place
         if self.pool == "mean":
             return clean(states, mask, masked_mean(states, mask))
         final: Tensor = last[0] if isinstance(last, tuple) else last  # [layers * directions, batch, width / directions]
         return clean(states, mask, torch.cat(final[-self.directions :].unbind(), dim=1))
+
+
+def _taken(tokens: Tensor, order: Tensor) -> Tensor:
+    """tokens [batch, length, width] in the order [batch, length]."""
+    return tokens.gather(1, order[..., None].expand_as(tokens))

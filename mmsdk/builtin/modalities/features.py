@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mmsdk.builtin.modalities.arrays import steps_of
 from mmsdk.builtin.modalities.fitted import fitted
 from mmsdk.builtin.modalities.padding import padded
+from mmsdk.builtin.modalities.scalars import shown
 from mmsdk.builtin.modalities.standardization import Rows, Standardization
 from mmsdk.containers import Inputs
 from mmsdk.errors import DataError, DecodeError
@@ -22,9 +23,10 @@ Steps = NDArray[np.float32]
 
 
 class Features(Modality):
-    """A vector per sample, or one per step: a single vector is a sequence of one step.
+    """A vector per sample, or one per step: a single vector is a sequence of one step; None is a step that is absent.
 
-    Kind "sequence": values [n, length, width] float32, mask [n, length] bool. An item: [length, width].
+    Kind "sequence": values [n, length, width] float32, mask [n, length] bool. An item: [length, width], with NaN in the
+    steps that are absent.
     """
 
     fits = True
@@ -61,9 +63,21 @@ class Features(Modality):
     def _readable(self, values: Iterable[Any]) -> Iterator[Rows]:
         for value in values:
             try:
-                yield steps_of(value, self.tensor)[: self.max_length]
+                yield self._steps(value)
             except DecodeError:
                 continue
+
+    def _steps(self, value: Any) -> Rows:
+        """[length, width] float64, NaN in absent steps."""
+        absent = [place for place, step in enumerate(value) if step is None] if isinstance(value, list | tuple) else []
+        if not absent:
+            return steps_of(value, self.tensor)[: self.max_length]
+        there = [step for step in value if step is not None]
+        if not there or np.ndim(there[0]) != 1:
+            raise DecodeError(f"expected a vector for each step, or None; got {shown(there[0] if there else None)}")
+        steps = steps_of([np.zeros(len(there[0])) if step is None else step for step in value])
+        steps[absent] = np.nan
+        return steps[: self.max_length]
 
     @property
     def standard(self) -> Standardization:
@@ -80,10 +94,10 @@ class Features(Modality):
         self._standard = Standardization.restored(state)
 
     def prepare(self, value: Any) -> Steps:
-        steps, width = steps_of(value, self.tensor), len(self.standard.center)
+        steps, width = self._steps(value), len(self.standard.center)
         if steps.shape[1] != width:
             raise DecodeError(f"expected {width} features per step, as in training, got {steps.shape[1]}")
-        return self.standard.apply(steps[: self.max_length])
+        return self.standard.apply(steps)
 
     def blank(self) -> Steps:
         return np.zeros((1, len(self.standard.center)), dtype=np.float32)
@@ -99,4 +113,4 @@ class Features(Modality):
 
     def collate(self, items: Sequence[Steps]) -> Inputs:
         values, mask = padded(items)
-        return {"values": values, "mask": mask}
+        return {"values": values.nan_to_num(nan=0), "mask": mask & ~values[..., 0].isnan()}

@@ -1,4 +1,4 @@
-"""The target label_sequence: a label for each step."""
+"""The target label_sequence: a label for each step, or None."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ Ids = NDArray[np.int64]
 
 
 class LabelSequence(ClassTarget):
-    """A label per step. Kind "label_sequence": ids [n, length] int64, mask [n, length] bool."""
+    """A label per step, None where there is none. Kind "label_sequence": ids [n, length] int64, mask [n, length] bool.
+
+    An item: ids [length], -1 where there is none.
+    """
 
     kind = "label_sequence"
 
@@ -34,7 +37,8 @@ class LabelSequence(ClassTarget):
 
     def prepare(self, value: Any) -> Ids:
         labels = self.labels_of(value)[: self.max_length]
-        return np.array([self._id_at(step, label) for step, label in enumerate(labels)], dtype=np.int64)
+        ids = [-1 if label is None else self._id_at(step, label) for step, label in enumerate(labels)]
+        return np.array(ids, dtype=np.int64)
 
     def _id_at(self, step: int, label: Any) -> int:
         try:
@@ -49,9 +53,14 @@ class LabelSequence(ClassTarget):
         return len(item)
 
     def collate(self, items: Sequence[Ids]) -> Inputs:
-        ids, mask = padded(items)
-        return {"ids": ids, "mask": mask}
+        ids = padded(items, fill=-1)[0]
+        return {"ids": ids.clamp(min=0), "mask": ids >= 0}
 
-    def decode(self, tensors: Inputs) -> list[list[Label]]:
-        rows = zip(tensors["ids"], tensors["mask"], strict=True)
-        return [[self.classes[place] for place in ids[mask].tolist()] for ids, mask in rows]
+    def decode(self, tensors: Inputs) -> list[list[Label | None]]:
+        """None among labels; those after the last one cannot be told from padding."""
+        found = []
+        for ids, mask in zip(tensors["ids"], tensors["mask"], strict=True):
+            length = int(mask.nonzero().amax()) + 1 if mask.any() else 0
+            there = mask[:length].tolist()
+            found.append([self.classes[own] if here else None for own, here in zip(ids.tolist(), there, strict=False)])
+        return found
