@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmsdk.builtin.declarations.captioning import WritingConfig
+    from mmsdk.builtin.heads.writing import WritingHead
     from mmsdk.builtin.modalities.pictures import on_white, picture
     from mmsdk.components import (
         AnyDecision,
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
         FusionConfig,
         HeadConfig,
         ModalityConfig,
+        TargetConfig,
     )
     from mmsdk.config import PipelineConfig
     from mmsdk.config_file import load_config
@@ -60,10 +63,12 @@ if TYPE_CHECKING:
     from mmsdk.training import Trained, train
 
 _HOME = {
+    "mmsdk.builtin.declarations.captioning": "WritingConfig",
+    "mmsdk.builtin.heads.writing": "WritingHead",
     "mmsdk.builtin.modalities.pictures": "on_white picture",
     "mmsdk.components": (
         "AnyDecision AnyEncoder AnyFusion AnyHead AnyModality DecisionConfig EncoderConfig FusionConfig HeadConfig "
-        "ModalityConfig"
+        "ModalityConfig TargetConfig"
     ),
     "mmsdk.config": "PipelineConfig",
     "mmsdk.config_file": "load_config",
@@ -130,10 +135,13 @@ __all__ = [
     "Skipped",
     "Source",
     "Step",
+    "TargetConfig",
     "TaskHead",
     "Trained",
     "TrainingError",
     "UnknownComponentError",
+    "WritingConfig",
+    "WritingHead",
     "evaluate",
     "hookimpl",
     "load_config",
