@@ -263,7 +263,7 @@ def test_token_classification_predicts_a_label_per_token() -> None:
 @pytest.mark.parametrize(
     ("head", "modality", "kinds"),
     [
-        (ClassificationConfig, NumberConfig(), "'label', 'soft_label'"),
+        (ClassificationConfig, NumberConfig(), "'label', 'soft_label', 'answers'"),
         (RegressionConfig, LabelConfig(), "'number'"),
         (MultilabelConfig, LabelConfig(), "'labels'"),
         (ContrastiveConfig, LabelsConfig(), "'label'"),
