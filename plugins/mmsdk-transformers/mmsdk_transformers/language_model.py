@@ -27,7 +27,7 @@ class LanguageModel(WritingHead):
     whether the model itself stays as it is; beside `adapters` it always does. writing: see `WritingHead`.
 
     Raises:
-        ConfigError: the architecture is no causal language model, or has fewer ids than the target.
+        ConfigError: the architecture is no causal language model, or has fewer ids than the target or the prompt.
     """
 
     def __init__(
@@ -51,6 +51,11 @@ class LanguageModel(WritingHead):
             raise ConfigError(
                 f"the target has {vocabulary:,} different ids, '{settings.model_type}' knows {settings.vocab_size:,}: "
                 "its tokenizer is not that of this model"
+            )
+        wrong = [each for each in prompt if not 0 <= each < settings.vocab_size]
+        if wrong:
+            raise ConfigError(
+                f"prompt_ids: {wrong[0]} is none of the {settings.vocab_size:,} ids of the language model"
             )
         self.ending = causal.ending(settings)
         begin = settings.bos_token_id

@@ -219,6 +219,19 @@ def test_no_causal_language_model(architecture: dict[str, Any], message: str) ->
     assert message in str(caught.value)
 
 
+def test_an_id_that_the_model_does_not_have() -> None:
+    with pytest.raises(mmsdk.ConfigError, match="prompt_ids: 10 is none of the model's 10 ids"):
+        build(prompt_ids=[3, 10])
+
+
+@pytest.mark.parametrize("reads", [["a"], ["a", "b"], ["fused"], ["fused", "b"]])
+def test_it_reads_one_source_or_several(reads: list[str]) -> None:
+    stream = {"modality": "text", "encoder": {"type": "bag", "width": 8}}
+    head = {"type": "transformers.language_model", "target": "y", "reads": reads}
+    config = mmsdk.load_config({"streams": {"a": stream, "b": stream}, "fusion": "concat", "heads": {"y": head}})
+    assert config.heads["y"].reads == reads
+
+
 def test_heads_that_do_not_share_the_width() -> None:
     with pytest.raises(mmsdk.ConfigError, match="3 attention heads cannot share the model's width of 8 evenly"):
         build(prefix="resampler", heads=3)
