@@ -220,7 +220,7 @@ def test_no_causal_language_model(architecture: dict[str, Any], message: str) ->
 
 
 def test_an_id_that_the_model_does_not_have() -> None:
-    with pytest.raises(mmsdk.ConfigError, match="prompt_ids: 10 is none of the model's 10 ids"):
+    with pytest.raises(mmsdk.ConfigError, match="prompt_ids: 10 is none of the 10 ids of the language model"):
         build(prompt_ids=[3, 10])
 
 
