@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmsdk.builtin.declarations.captioning import WritingConfig
+    from mmsdk.builtin.heads.writing import WritingHead
     from mmsdk.builtin.layers.pooling import MeanMax
     from mmsdk.builtin.modalities.files import decoding, existing_file
     from mmsdk.builtin.modalities.pictures import on_white, picture
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
         FusionConfig,
         HeadConfig,
         ModalityConfig,
+        TargetConfig,
     )
     from mmsdk.config import PipelineConfig
     from mmsdk.config_file import load_config
@@ -65,10 +68,12 @@ if TYPE_CHECKING:
 _HOME = {
     "mmsdk.builtin.layers.pooling": "MeanMax",
     "mmsdk.builtin.modalities.files": "decoding existing_file",
+    "mmsdk.builtin.declarations.captioning": "WritingConfig",
+    "mmsdk.builtin.heads.writing": "WritingHead",
     "mmsdk.builtin.modalities.pictures": "on_white picture",
     "mmsdk.components": (
         "AnyDecision AnyEncoder AnyFusion AnyHead AnyModality DecisionConfig EncoderConfig FusionConfig HeadConfig "
-        "ModalityConfig"
+        "ModalityConfig TargetConfig"
     ),
     "mmsdk.config": "PipelineConfig",
     "mmsdk.config_file": "load_config",
@@ -139,10 +144,13 @@ __all__ = [
     "Skipped",
     "Source",
     "Step",
+    "TargetConfig",
     "TaskHead",
     "Trained",
     "TrainingError",
     "UnknownComponentError",
+    "WritingConfig",
+    "WritingHead",
     "decoding",
     "evaluate",
     "existing_file",

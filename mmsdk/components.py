@@ -132,7 +132,8 @@ class HeadConfig(ComponentConfig):
     """Declares a task head."""
 
     kind: ClassVar[str] = "head"
-    sources: ClassVar[Literal["one", "several"]] = "one"
+    sources: ClassVar[Literal["one", "several", "any"]] = "one"
+    """How many sources it reads: one, at least two, or one and more."""
     scoring: ClassVar[bool] = False
     """Whether it is a ScoringHead, which a decision rule can combine."""
     target_modality: ClassVar[str | None] = None

@@ -5,7 +5,7 @@ To the pipeline it is a head like any other. With `fused` among the sources it i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 import torch
@@ -31,6 +31,14 @@ class DecisionHead(TaskHead):
         super().__init__()
         self.sources = Parts({name.replace(".", "-"): head for name, head in heads.items()})
         self.rule, self.trained = rule, trained
+
+    @property
+    def fixed(self) -> Collection[str]:
+        return [f"sources.{name}.{part}" for name, head in self.sources.items() for part in head.fixed]
+
+    def initialize(self) -> None:
+        for head in self.sources.values():
+            head.initialize()
 
     def forward(self, reads: Mapping[str, Encoding], target: Inputs | None, step: Step) -> HeadOutput:
         heads = dict(zip(reads, self.sources.values(), strict=True))

@@ -166,10 +166,20 @@ class Metric(Protocol):
 
 
 class TaskHead(nn.Module, ABC):
-    """Computes a task's loss, inside the module that the training wraps, and turns scores into predictions."""
+    """Computes a task's loss, inside the module that the training wraps, and turns scores into predictions.
+
+    fixed: names of the parameters that no stage trains, such as those of a pre-trained language model.
+    """
 
     embeds: ClassVar[bool] = False
     """Whether it gives `embeddings`: vectors of the sources that can be compared."""
+
+    @property
+    def fixed(self) -> Collection[str]:
+        return ()
+
+    def initialize(self) -> None:
+        """Load pre-trained weights. Called for a fresh run, never when a saved pipeline is loaded."""
 
     def view(self, inputs: Mapping[str, Any], generator: torch.Generator | None) -> Mapping[str, Any]:
         """The inputs as this head wants them, such as with masked tokens. Only changed streams are encoded again."""

@@ -43,6 +43,8 @@ def trained(pipeline: Pipeline, stage: StageConfig, heads: Iterable[str]) -> set
     names -= {name for name in names if _within(name, stage.freeze)}
     for stream, encoder in pipeline.encoders.items():
         names -= {f"streams.{stream}.encoder.{name}" for name in encoder.fixed}
+    for each, head in pipeline.heads.items():
+        names -= {f"heads.{each}.{name}" for name in head.fixed}
     if not names:
         raise ConfigError(f"Stage '{stage.name}' trains nothing: its heads reach {listed(reached)}, and all is frozen.")
     return names

@@ -76,9 +76,10 @@ class Pipeline(nn.Module):
         return cls(checked, Modalities(checked).require_fitted()).initialize().eval()
 
     def initialize(self) -> Pipeline:
-        """Load pre-trained weights, where an encoder has any. For a fresh run only."""
-        for encoder in self.encoders.values():
-            encoder.initialize()
+        """Load pre-trained weights, where an encoder or a head has any. For a fresh run only."""
+        parts: list[Encoder | TaskHead] = [*self.encoders.values(), *self.heads.values()]
+        for part in parts:
+            part.initialize()
         return self
 
     @property

@@ -23,7 +23,7 @@ def real(name: str) -> Path:
     return DATA / name
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/pipeline.yaml")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_each_config_is_valid_and_has_a_page(path: Path) -> None:
     assert mmsdk.load_config(path).heads
     assert (path.parent / "README.md").exists()
@@ -94,6 +94,26 @@ def test_easy_vqa_uses_the_image(tmp_path: Path) -> None:
     path = f"data.path={real('easy-vqa') / 'manifest.jsonl'}"
     trained = mmsdk.train(EXAMPLES / "easy_vqa/pipeline.yaml", out=tmp_path / "run", overrides=[path], show=False)
     assert trained.metrics["valid/answer/accuracy"] >= 0.95  # 0.665 is reachable without looking at the image
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_easy_vqa_is_answered_in_words(tmp_path: Path) -> None:
+    data = real("easy-vqa") / "manifest.jsonl"
+    spec = importlib.util.spec_from_file_location("easy_vqa_report", EXAMPLES / "easy_vqa_generated/report.py")
+    assert spec is not None and spec.loader is not None
+    report = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(report)
+    given = [f"data.path={data}"]
+    mmsdk.train(EXAMPLES / "easy_vqa/pipeline.yaml", out=tmp_path / "classes", overrides=given, show=False)
+    given.append(f"init_from.run={tmp_path / 'classes'}")
+    rows = report.rows_of(data, "valid")
+    for name, least in (("pipeline", 0.985), ("language_model", 0.97)):
+        config = EXAMPLES / f"easy_vqa_generated/{name}.yaml"
+        trained = mmsdk.train(config, out=tmp_path / name, overrides=given, show=False)
+        assert trained.metrics["valid/answer/exact_match"] >= least  # 0.662 is reachable without the picture
+        assert report.right(trained.run, report.shuffled(rows)) < 0.67
+    assert report.question_only(report.rows_of(data, "train"), rows) == pytest.approx(0.662, abs=0.005)
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from mmsdk.config import StageConfig
 from mmsdk.optimization import freeze
 from mmsdk.pipeline import Pipeline
 from tests.test_blocks import CONFIG
-from tests.test_pipeline import build
+from tests.test_pipeline import HEADS, STREAMS, build, config
 
 
 @pytest.fixture
@@ -43,3 +43,17 @@ def test_frozen_parts_are_in_eval_mode(pipeline: Pipeline) -> None:
     freeze(pipeline, StageConfig(name="one", freeze=["streams.word"]), ["y"])
     assert not any(name.startswith("streams.word.") for name in trained(pipeline))
     assert not pipeline.encoders["word"].training and pipeline.encoders["vector"].training
+
+
+def test_what_a_head_keeps_fixed_no_stage_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each copy of a head under a decision rule, too; and each is asked for its pre-trained weights."""
+    pipeline = build(config(streams=STREAMS, heads=HEADS))
+    kind, loaded = type(pipeline.heads["y"]), []
+    whole = {name for name, _ in pipeline.named_parameters()}
+    monkeypatch.setattr(kind, "fixed", property(lambda self: [name for name, _ in self.named_parameters()]))
+    monkeypatch.setattr(kind, "initialize", lambda self: loaded.append(self))
+    freeze(pipeline, StageConfig(name="one"), list(HEADS))
+    kept = whole - trained(pipeline)
+    assert kept and kept == {name for name in whole if name.startswith(("heads.y.", "heads.vote."))}
+    pipeline.initialize()
+    assert len({id(head) for head in loaded}) == len(loaded) == 4

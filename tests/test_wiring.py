@@ -153,7 +153,7 @@ def test_names_that_mean_something_in_python_are_fine(name: str) -> None:
         (pipeline(heads={"a": {"type": "regression"}}), "heads.a: Head 'regression' needs 'target: <column>'."),
         (
             pipeline(heads=heads(target={"column": "answer", "modality": {"type": "text"}})),
-            "heads.answer.target: Head 'classification' takes targets of kind 'label', 'soft_label', "
+            "heads.answer.target: Head 'classification' takes targets of kind 'label', 'soft_label', 'answers', "
             "but 'text' gives 'tokens'.",
         ),
         # stages and training

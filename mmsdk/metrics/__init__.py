@@ -8,6 +8,7 @@ from mmsdk.metrics.labels import (
     MacroF1,
     MicroF1,
     SubsetAccuracy,
+    VqaAccuracy,
 )
 from mmsdk.metrics.numbers import R2, MeanAbsoluteError, Pearson, RootMeanSquaredError
 from mmsdk.metrics.pairs import PairAccuracy, Share
@@ -39,5 +40,6 @@ __all__ = [
     "TokenAccuracy",
     "TokenF1",
     "TorchMetric",
+    "VqaAccuracy",
     "extra_metrics",
 ]

@@ -120,3 +120,28 @@ class CalibrationError(SumMetric):
     def compute(self) -> float:
         confidence, right, rows = self.sums
         return float((confidence - right).abs().sum() / rows.sum())
+
+
+class VqaAccuracy(SumMetric):
+    """The mean of min(1, people who said it / 3), each averaged over all subsets that leave one of the people out.
+
+    Antol et al., "VQA: Visual Question Answering", 2015; as its evaluation code has it. Of K people n said it: a subset
+    without one of these has n - 1 of them, a subset without another one has n. Of one person alone, nobody is left
+    out: it counts whether that person said it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(2)
+
+    def add(self, output: HeadOutput, target: Inputs) -> Tensor:
+        scores, _ = counted(output, target)
+        assert output.present is not None
+        rows = output.present & target["present"]
+        votes, people = target["votes"][rows].double(), target["people"][rows][:, 0].double()  # [n, classes], [n]
+        said = votes.gather(1, scores.argmax(dim=1, keepdim=True))[:, 0]  # [n]
+        with_it, without = ((part / 3).clamp(0, 1) for part in (said, said - 1))
+        values = torch.where(people > 1, (said * without + (people - said) * with_it) / people, (said > 0).double())
+        return torch.stack([values.sum(), torch.tensor(len(values), dtype=torch.float64)])
+
+    def compute(self) -> float:
+        return float(self.sums[0] / self.sums[1])

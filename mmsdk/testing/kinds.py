@@ -19,6 +19,7 @@ TARGET_VALUES: Mapping[str, Sequence[Any]] = {
     "labels": (["a", "b"], ["a"], []),
     "number": (1.5, 3.0, 9.0),
     "soft_label": ({"a": 1, "b": 3}, {"a": 1}),
+    "answers": (["a", "a", "b"], {"b": 3}),
     "label_sequence": (["O"], ["B", "I", "O"]),
 }
 """By the `type` of the core's target modalities."""

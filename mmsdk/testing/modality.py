@@ -33,6 +33,7 @@ KINDS: Mapping[str, Mapping[str, torch.dtype]] = {
     "labels": {"values": torch.float32},
     "number": {"values": torch.float32, "center": torch.float32, "scale": torch.float32},
     "soft_label": {"probabilities": torch.float32},
+    "answers": {"probabilities": torch.float32, "votes": torch.float32, "people": torch.float32},
     "label_sequence": {"ids": torch.int64, "mask": torch.bool},
 }
 """What `collate` gives for the standard kinds. Others, with a plugin's prefix, are free to choose."""

@@ -279,7 +279,7 @@ def test_token_classification_tells_more_of_each_step() -> None:
 @pytest.mark.parametrize(
     ("head", "modality", "kinds"),
     [
-        (ClassificationConfig, NumberConfig(), "'label', 'soft_label'"),
+        (ClassificationConfig, NumberConfig(), "'label', 'soft_label', 'answers'"),
         (RegressionConfig, LabelConfig(), "'number'"),
         (MultilabelConfig, LabelConfig(), "'labels'"),
         (ContrastiveConfig, LabelsConfig(), "'label'"),

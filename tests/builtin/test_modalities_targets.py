@@ -18,6 +18,7 @@ from mmsdk.builtin.declarations.targets import (
     NumberConfig,
     SoftLabelConfig,
 )
+from mmsdk.builtin.modalities.answers import Answers
 from mmsdk.builtin.modalities.label_sequence import LabelSequence
 from mmsdk.builtin.modalities.labels import Label, Labels
 from mmsdk.builtin.modalities.number import Number
@@ -240,12 +241,13 @@ def test_state_survives_json(target: type[Modality], values: list[Any]) -> None:
 
 def test_configs_build_them() -> None:
     built = [config().build() for config in TARGETS]
-    assert [type(target) for target in built] == [Label, Labels, Number, SoftLabel, LabelSequence]
+    assert [type(target) for target in built] == [Label, Labels, Number, SoftLabel, Answers, LabelSequence]
     assert [config.type_name() for config in TARGETS] == [
         "label",
         "labels",
         "number",
         "soft_label",
+        "answers",
         "label_sequence",
     ]
     assert all(config.targets and config.gives == config.type_name() for config in TARGETS)

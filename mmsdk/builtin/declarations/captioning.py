@@ -1,9 +1,9 @@
-"""Declaration of the built-in head that writes texts. No torch here."""
+"""Declarations of the heads that write texts: their base, and the built-in one. No torch here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -53,7 +53,32 @@ class GenerationConfig(Strict):
         return self
 
 
-class CaptioningConfig(CheckedHead):
+class WritingConfig(CheckedHead):
+    """Base of the heads that write a text: their target, their metrics, and how they write."""
+
+    target_modality: ClassVar[str | None] = "text"
+    target_kinds: ClassVar[tuple[str, ...]] = ("tokens",)
+    metric_example: ClassVar[str | None] = "exact_match"
+
+    generation: GenerationConfig = GenerationConfig()
+
+    @field_validator("metrics")
+    @classmethod
+    def _known_origin(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if name not in OF_TEXTS:
+                hint = did_you_mean(name, OF_TEXTS)
+                raise refusal(f"Unknown metric '{name}'.{hint} Head '{cls.type_name()}' can add {listed(OF_TEXTS)}.")
+        return names
+
+    def writing(self) -> dict[str, Any]:
+        """The arguments that every `WritingHead` takes."""
+        from mmsdk.builtin.heads.generation import Generation
+
+        return {"generation": Generation(**self.generation.model_dump()), "metrics": self.metrics}
+
+
+class CaptioningConfig(WritingConfig):
     """Writes a text, such as the caption of an image or the answer to a question, token by token.
 
     The tokens are those of the target's tokenizer. `metrics` may add `exact_match`, `token_f1`, `rouge_l` and
@@ -61,9 +86,6 @@ class CaptioningConfig(CheckedHead):
     """
 
     type: Literal["captioning"] = "captioning"
-    target_modality: ClassVar[str | None] = "text"
-    target_kinds: ClassVar[tuple[str, ...]] = ("tokens",)
-    metric_example: ClassVar[str | None] = "exact_match"
 
     decoder: Literal["transformer", "rnn"] = Field(
         "transformer", description="transformer: looks at all tokens of the source; rnn: an LSTM"
@@ -76,16 +98,6 @@ class CaptioningConfig(CheckedHead):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="share of the probability that is spread evenly over all tokens"
     )
-    generation: GenerationConfig = GenerationConfig()
-
-    @field_validator("metrics")
-    @classmethod
-    def _known_origin(cls, names: list[str]) -> list[str]:
-        for name in names:
-            if name not in OF_TEXTS:
-                hint = did_you_mean(name, OF_TEXTS)
-                raise refusal(f"Unknown metric '{name}'.{hint} Head 'captioning' can add {listed(OF_TEXTS)}.")
-        return names
 
     @model_validator(mode="after")
     def _decoder_is_whole(self) -> CaptioningConfig:
@@ -98,7 +110,6 @@ class CaptioningConfig(CheckedHead):
 
     def build(self, sources: Mapping[str, Source], target: Format | None) -> TaskHead:
         from mmsdk.builtin.heads.captioning import Captioning
-        from mmsdk.builtin.heads.generation import Generation
         from mmsdk.builtin.layers.decoders import Decoder, RecurrentDecoder, TransformerDecoder
 
         assert target is not None
@@ -124,8 +135,7 @@ class CaptioningConfig(CheckedHead):
             self.width,
             dropout=self.dropout,
             label_smoothing=self.label_smoothing,
-            generation=Generation(**self.generation.model_dump()),
-            metrics=self.metrics,
+            **self.writing(),
         )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from mmsdk.builtin.declarations.targets import AnswersConfig
 from mmsdk.components import HeadConfig, TargetConfig
 from mmsdk.errors import ConfigError, listed
 from mmsdk.fields import Dropout, Fraction, Positive, errors_at
@@ -16,6 +17,8 @@ from mmsdk.formats import Format, Source
 
 if TYPE_CHECKING:
     from mmsdk.interfaces import TaskHead
+
+VQA = "vqa_accuracy"
 
 
 class CheckedHead(HeadConfig):
@@ -67,13 +70,27 @@ class ClassificationConfig(CheckedHead):
     type: Literal["classification"] = "classification"
     scoring: ClassVar[bool] = True
     target_modality: ClassVar[str | None] = "label"
-    target_kinds: ClassVar[tuple[str, ...]] = ("label", "soft_label")
+    target_kinds: ClassVar[tuple[str, ...]] = ("label", "soft_label", "answers")
     metric_example: ClassVar[str | None] = "torchmetrics.MulticlassCohenKappa"
     hidden: list[Positive] = Field([], description="widths of hidden layers; none by default")
     dropout: Dropout = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="share of the probability that is spread evenly over all labels"
     )
+
+    @field_validator("metrics")
+    @classmethod
+    def _known_origin(cls, names: list[str]) -> list[str]:
+        super()._known_origin([name for name in names if name != VQA])
+        return names
+
+    @model_validator(mode="after")
+    def _answers_are_counted(self) -> ClassificationConfig:
+        modality = self.target.modality if isinstance(self.target, TargetConfig) else None
+        if VQA in self.metrics and not isinstance(modality, AnswersConfig):
+            message = f"'{VQA}' counts people: give 'target: {{column: ..., modality: answers}}'"
+            raise errors_at("head", [(("metrics",), message)])
+        return self
 
     def build(self, sources: Mapping[str, Source], target: Format | None) -> TaskHead:
         from mmsdk.builtin.heads.classification import Classification

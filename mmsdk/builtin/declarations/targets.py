@@ -1,4 +1,4 @@
-"""Declarations of the built-in targets: label, labels, number, soft_label, label_sequence."""
+"""Declarations of the built-in targets: label, labels, number, soft_label, answers, label_sequence."""
 
 from __future__ import annotations
 
@@ -84,6 +84,21 @@ class SoftLabelConfig(ModalityConfig):
         return SoftLabel()
 
 
+class AnswersConfig(ModalityConfig):
+    """What several people answered: a list of answers, or a mapping from answer to how many gave it."""
+
+    type: Literal["answers"] = "answers"
+    gives: ClassVar[str] = "answers"
+    targets: ClassVar[bool] = True
+
+    most: Positive = Field(3000, description="how many answers are classes: those that most people gave in training")
+
+    def build(self) -> Modality:
+        from mmsdk.builtin.modalities.answers import Answers
+
+        return Answers(self.most)
+
+
 class LabelSequenceConfig(ModalityConfig):
     """A label for each step of a sequence, as a list."""
 
@@ -105,5 +120,6 @@ TARGETS: list[type[ModalityConfig]] = [
     LabelsConfig,
     NumberConfig,
     SoftLabelConfig,
+    AnswersConfig,
     LabelSequenceConfig,
 ]

@@ -11,7 +11,7 @@ from mmsdk.builtin.heads.layers import layers
 from mmsdk.builtin.heads.target_labels import judged, labels_of
 from mmsdk.containers import Encoding, HeadOutput, Inputs
 from mmsdk.interfaces import Metric, Modality, Prediction, ScoringHead
-from mmsdk.metrics import Accuracy, BalancedAccuracy, CalibrationError, LogLoss, MacroF1, extra_metrics
+from mmsdk.metrics import Accuracy, BalancedAccuracy, CalibrationError, LogLoss, MacroF1, VqaAccuracy, extra_metrics
 
 
 class Classification(ScoringHead):
@@ -21,7 +21,7 @@ class Classification(ScoringHead):
 
     label_smoothing: the share of each target that is spread evenly over all classes (Szegedy et al.,
     "Rethinking the Inception Architecture for Computer Vision", 2016). metrics: names of further metrics, as
-    for `extra_metrics`.
+    for `extra_metrics`, or `vqa_accuracy`, for a target that has "votes" and "people" beside its probabilities.
     """
 
     space = "log_probabilities"
@@ -61,11 +61,14 @@ class Classification(ScoringHead):
         return [judged(labels, shares) for shares in output.scores.exp().tolist()]
 
     def metrics(self) -> Mapping[str, Metric]:
+        more = [name for name in self.more_metrics if name != "vqa_accuracy"]
+        answers = {"vqa_accuracy": VqaAccuracy()} if "vqa_accuracy" in self.more_metrics else {}
         return {
             "accuracy": Accuracy(self.classes),
             "balanced_accuracy": BalancedAccuracy(self.classes),
             "macro_f1": MacroF1(self.classes),
             "log_loss": LogLoss(),
             "ece": CalibrationError(),
-            **extra_metrics(self.more_metrics, self.space, self.classes),
+            **answers,
+            **extra_metrics(more, self.space, self.classes),
         }

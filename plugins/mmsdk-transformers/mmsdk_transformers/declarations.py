@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from mmsdk import Dropout, EncoderConfig, Format, ModalityConfig
+from mmsdk import EncoderConfig, Format, ModalityConfig
 from mmsdk_transformers.facts import Channels, longest_text, normalization, preprocessor, temperature
+from mmsdk_transformers.lora import LoraConfig
 from mmsdk_transformers.scrubbing import scrubbed
 from mmsdk_transformers.source import ModelName, ModelSource
 
 if TYPE_CHECKING:
     from mmsdk import Encoder, Modality
-    from mmsdk_transformers.adapters import Adapters
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -23,9 +23,11 @@ class TokensConfig(ModalityConfig):
 
     type: Literal["transformers.tokens"] = "transformers.tokens"
     gives: ClassVar[str] = "tokens"
+    targets: ClassVar[bool] = True
 
     model: ModelName
     revision: str | None = Field(None, description="branch, tag or commit of the hub; kept as a commit")
+    special: bool = Field(True, description="false: without the tokenizer's own tokens, as texts to be written want it")
     max_length: Positive | None = Field(
         None, description="in tokens; longer texts lose their end; by default what the model takes, at most 512"
     )
@@ -40,7 +42,7 @@ class TokensConfig(ModalityConfig):
         from mmsdk_transformers.tokens import Tokens
 
         length = self.max_length or longest_text(ModelSource(self.model, self.revision))
-        return Tokens(ModelSource(self.model, self.revision), length)
+        return Tokens(ModelSource(self.model, self.revision), length, self.special)
 
 
 class ImageConfig(ModalityConfig):
@@ -76,24 +78,6 @@ class ImageConfig(ModalityConfig):
         settings = self.resolve().processor
         assert settings is not None
         return Image(scrubbed(settings))
-
-
-class LoraConfig(BaseModel):
-    """Low-rank adapters train, the pre-trained weights stay as they are (Hu et al. 2021)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    rank: int = Field(8, gt=0, le=1024)
-    alpha: float | None = Field(None, gt=0, description="scale, as alpha / rank; by default twice the rank")
-    dropout: Dropout = 0.0
-    targets: list[str] | None = Field(
-        None, min_length=1, description="linear layers inside each block, such as [query, value]; by default all"
-    )
-
-    def build(self) -> Adapters:
-        from mmsdk_transformers.adapters import Adapters
-
-        return Adapters(self.rank, self.alpha or 2 * self.rank, self.dropout, self.targets)
 
 
 class _Pretrained(EncoderConfig):

@@ -62,13 +62,32 @@ def build(architecture: Mapping[str, Any], side: Side) -> nn.Module:
         ConfigError: there is no such network, or it has no such side.
     """
     config = configuration(architecture)
-    kind = _class(config, side)
+    return made(_class(config, side), config)
+
+
+def made(kind: Any, config: Any) -> nn.Module:
+    """A network of this class, with random weights.
+
+    Raises:
+        ConfigError: its settings contradict one another.
+    """
     try:
         with quiet():
             network: nn.Module = kind(config)
     except Exception as error:
         raise ConfigError(f"architecture: '{config.model_type}' cannot be built: {error}") from error
     return network
+
+
+def fill(network: nn.Module, source: ModelSource, spare: Sequence[str] = ()) -> None:
+    """Give a network, with or without adapters, its pre-trained weights; the arguments and errors of `load`."""
+    loaded = load(network, source, spare)
+    names = dict(network.named_parameters()) | dict(network.named_buffers())
+    with torch.no_grad():
+        for name, part in names.items():
+            original = name.replace(".base_layer.", ".")  # where adapters stand around a layer
+            if original in loaded:
+                part.copy_(loaded[original])
 
 
 def load(network: Any, source: ModelSource, spare: Sequence[str]) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmsdk import EncoderConfig, ModalityConfig, hookimpl
+from mmsdk import EncoderConfig, HeadConfig, ModalityConfig, hookimpl
 from mmsdk_transformers.declarations import (
     AudioConfig,
     ImageConfig,
@@ -11,6 +11,7 @@ from mmsdk_transformers.declarations import (
     VideoConfig,
     VisionConfig,
 )
+from mmsdk_transformers.writing import LanguageModelConfig
 
 
 @hookimpl
@@ -21,3 +22,8 @@ def mmsdk_modalities() -> list[type[ModalityConfig]]:
 @hookimpl
 def mmsdk_encoders() -> list[type[EncoderConfig]]:
     return [TextConfig, VisionConfig, AudioConfig, VideoConfig]
+
+
+@hookimpl
+def mmsdk_heads() -> list[type[HeadConfig]]:
+    return [LanguageModelConfig]

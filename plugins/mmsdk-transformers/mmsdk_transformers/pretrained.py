@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from mmsdk import ConfigError, Encoder, Encoding
@@ -80,15 +79,8 @@ class Pretrained(Encoder):
         Raises:
             ConfigError: they cannot be had, or do not fit.
         """
-        if self.source is None:
-            return
-        loaded = network.load(self.network, self.source, self._spare)
-        names = dict(self.network.named_parameters()) | dict(self.network.named_buffers())
-        with torch.no_grad():
-            for name, part in names.items():
-                original = name.replace(".base_layer.", ".")  # where adapters stand around a layer
-                if original in loaded:
-                    part.copy_(loaded[original])
+        if self.source is not None:
+            network.fill(self.network, self.source, self._spare)
 
     def save_adapter(self, folder: str | Path) -> Path:
         """Write the adapters alone, in the format of peft: `PeftModel.from_pretrained(base, folder)` reads them.

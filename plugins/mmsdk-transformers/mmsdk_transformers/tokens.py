@@ -19,12 +19,15 @@ Ids = NDArray[np.int64]
 class Tokens(Modality):
     """Text, cut into tokens. Kind "tokens": ids [n, length] int64, mask [n, length] bool; id 0 where the mask is False.
 
-    An item is the ids of one text, [length], at least one, special tokens included. The tokenizer.json of the source is
-    read when it is first needed, and kept in the state.
+    An item is the ids of one text, [length], at least one. The tokenizer.json of the source is read when it is first
+    needed, and kept in the state.
+
+    special: whether the tokenizer adds its special tokens, such as a beginning and an end; without them no text can
+    spell them either, as a text to be written wants it.
     """
 
-    def __init__(self, source: ModelSource, max_length: int = 512) -> None:
-        self.source, self.max_length = source, max_length
+    def __init__(self, source: ModelSource, max_length: int = 512, special: bool = True) -> None:
+        self.source, self.max_length, self.special = source, max_length, special
         self._tokenizer: Tokenizer | None = None
 
     @property
@@ -47,12 +50,12 @@ class Tokens(Modality):
         """A text; a number counts as text."""
         if isinstance(value, bool) or not isinstance(value, str | int | float | np.number):
             raise DecodeError(f"expected text, got {type(value).__name__}")
-        ids = self.tokenizer.encode(str(value).encode("utf-8", "replace").decode("utf-8")).ids
+        ids = self._ids(str(value).encode("utf-8", "replace").decode("utf-8"))
         return np.array(ids, dtype=np.int64) if ids else self.blank()
 
     def blank(self) -> Ids:
         """What an empty text gives; one token of id 0 where that is nothing."""
-        return np.array(self.tokenizer.encode("").ids or [0], dtype=np.int64)
+        return np.array(self._ids("") or [0], dtype=np.int64)
 
     def length(self, item: Ids) -> int:
         return len(item)
@@ -64,10 +67,19 @@ class Tokens(Modality):
         ids[mask] = torch.from_numpy(np.concatenate(list(items)))
         return {"ids": ids, "mask": mask}
 
+    def decode(self, tensors: Inputs) -> list[str]:
+        """Texts, without special tokens."""
+        rows = zip(tensors["ids"].cpu(), tensors["mask"].cpu(), strict=True)
+        return self.tokenizer.decode_batch([ids[mask].tolist() for ids, mask in rows])
+
+    def _ids(self, text: str) -> list[int]:
+        return self.tokenizer.encode(text, add_special_tokens=self.special).ids
+
     def _ready(self, tokenizer: Tokenizer) -> Tokenizer:
         """Its own padding and truncation, which differ from file to file, are replaced."""
         tokenizer.no_padding()
         tokenizer.enable_truncation(self.max_length)
+        tokenizer.encode_special_tokens = not self.special
         return tokenizer
 
 

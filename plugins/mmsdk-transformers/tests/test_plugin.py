@@ -15,6 +15,7 @@ PAGE = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 COMPONENTS = {
     "modality": {"transformers.tokens", "transformers.image"},
     "encoder": {"transformers.text", "transformers.vision", "transformers.audio", "transformers.video"},
+    "head": {"transformers.language_model"},
 }
 HEADS = {"y": {"type": "classification", "target": "y", "reads": ["review"]}}
 
@@ -28,7 +29,7 @@ def test_it_brings_what_its_page_lists(kind: Any) -> None:
 def test_the_configs_of_its_page_are_valid() -> None:
     parts = [YAML(typ="safe").load(block.partition("```")[0]) for block in PAGE.split("```yaml\n")[1:]]
     streams = next(part for part in parts if "streams" in part)
-    assert len(parts) == 3
+    assert len(parts) == 4
     for part in parts:
         assert mmsdk.load_config(streams | {"heads": HEADS} | part).streams["review"].encoder is not None
 
