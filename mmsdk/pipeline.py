@@ -106,7 +106,7 @@ class Pipeline(nn.Module):
         return _tied(outputs, reading.zero()) if torch.is_grad_enabled() and self.gather is not alone else outputs
 
     def predict(
-        self, samples: Iterable[Sample] | Sample, *, heads: Sequence[str] | None = None, batch_size: int = 64
+        self, samples: Iterable[Sample | Row] | Sample, *, heads: Sequence[str] | None = None, batch_size: int = 64
     ) -> list[Result]:
         """One result per sample, in order. A sample holds any subset of the streams' columns.
 

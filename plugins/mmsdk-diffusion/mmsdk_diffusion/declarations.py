@@ -23,7 +23,7 @@ class Part(BaseModel):
 
 
 class MLPConfig(Part):
-    """Layers over all pixels at once, with the pooled vector as condition. For pictures of up to some 16 x 16 pixels."""
+    """Layers over all pixels at once, with the pooled vector as condition. For very small pictures."""
 
     type: Literal["mlp"] = "mlp"
     width: Positive = 512
@@ -46,6 +46,8 @@ class UNetConfig(Part):
     layers: Positive = Field(1, description="of each level")
     heads: Positive = Field(4, description="of attention; they share the channels of a level evenly")
 
+    patch: Positive = Field(1, description="side of the square of pixels that is one place; 2 is four times as fast")
+
     @model_validator(mode="after")
     def _even_heads(self) -> UNetConfig:
         for channels in self.channels:
@@ -56,7 +58,7 @@ class UNetConfig(Part):
     def build(self, source: Source, sizes: tuple[int, int]) -> Denoiser:
         from mmsdk_diffusion.networks.unet import UNet
 
-        return UNet(sizes, source.width, source.pooled_width, self.channels, self.layers, self.heads)
+        return UNet(sizes, source.width, source.pooled_width, self.channels, self.layers, self.heads, self.patch)
 
 
 class SamplingConfig(Part):
@@ -85,11 +87,13 @@ class ImageConfig(HeadConfig):
         UNetConfig(), description="what tells noise from picture"
     )
     prediction: Literal["epsilon", "v", "sample", "flow"] = Field(
-        "flow", description="what it tells: the noise; a mixture of both; the picture; or noise - picture (flow matching)"
+        "flow",
+        description="what it tells: the noise; a mixture; the picture; or noise - picture (flow matching)",
     )
     drop: Dropout = Field(0.1, description="chance of each row in training to lose its condition; guidance needs it")
     average: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.999, description="the share of the average of all weights so far that a step keeps; pictures are drawn with it"
+        0.999,
+        description="of weights over the steps, which pictures are drawn with: the share that a step keeps",
     )
     sampling: SamplingConfig = SamplingConfig()
     sketch_every: int = Field(0, ge=0, description="epochs between pictures in the run's folder; 0 for none")
@@ -112,7 +116,10 @@ class ImageConfig(HeadConfig):
             )
         scheduler = self.sampling.scheduler
         if scheduler is not None and (scheduler == "euler") != (self.prediction == "flow"):
-            raise ValueError(f"'scheduler: {scheduler}' does not go with 'prediction: {self.prediction}': euler and flow need each other")
+            raise ValueError(
+                f"'scheduler: {scheduler}' does not go with 'prediction: {self.prediction}': euler and flow need "
+                "each other"
+            )
         if self.sampling.guidance != 0 and not self.drop:
             raise ValueError("'drop: 0' leaves nothing to guide away from: give 'guidance: 0', or a 'drop' such as 0.1")
         return self

@@ -14,19 +14,19 @@ from mmsdk_diffusion.averaging import Average
 from mmsdk_diffusion.grid import grid
 from mmsdk_diffusion.metrics import NoiseError
 from mmsdk_diffusion.networks.denoiser import Denoiser
-from mmsdk_diffusion.noising import FixedNoise, Noising, Prediction
+from mmsdk_diffusion.noising import TIMES, FixedNoise, Noising, Prediction
 from mmsdk_diffusion.sampling import Sampling, draw, without
 
 
 class ImageHead(TaskHead):
     """Learns to tell noise from pictures, given what it reads; to predict is to draw.
 
-    In training, what it reads is absent in a share of the rows, so that it learns what any picture looks like, too: that
-    is what guidance needs, and what an absent row gets. The loss is the squared error of what is predicted, a mean over
-    pixels, summed over rows. Where no gradients are asked for, the running average of the weights is at work.
+    In training, what it reads is absent in a share of the rows, so that it learns what any picture looks like, too:
+    that is what guidance needs, and what an absent row gets. The loss is the squared error of what is predicted, a mean
+    over pixels, summed over rows. Where no gradients are asked for, the running average of the weights is at work.
 
     network: the denoiser. sizes: height and width of the pictures. drop: chance of each row to lose its condition.
-    average: decay of the running average. sampling: how pictures are drawn; it can be set to something else at any time.
+    average: decay of the running average. sampling: how pictures are drawn; it can be set anew at any time.
     sketch_every: epochs between sketches of `sketch_samples` samples; 0 for none.
     """
 
@@ -71,15 +71,38 @@ class ImageHead(TaskHead):
 
     def draw(self, condition: Encoding) -> Tensor:
         """Pixels in 0..1, [batch, number, 3, height, width], as `sampling` says."""
-        if self.sampling.guidance != 0 and not self.drop:
-            raise ConfigError(
-                f"guidance is {self.sampling.guidance:g}, but this head was trained with 'drop: 0', so that it does not "
-                "know pictures without a condition: draw with guidance 0"
-            )
+        self.require(self.sampling)
         nothing = torch.zeros_like(condition.present)
         shape = (3, *self.sizes)
         pictures = draw(self._denoise, without(condition, nothing), shape, self.noising.prediction, self.sampling)
         return (pictures.float() / 2 + 0.5).clamp(0, 1)
+
+    def require(self, sampling: Sampling) -> None:
+        """Refuse what this head cannot draw by.
+
+        Raises:
+            ConfigError: says what would be right.
+        """
+        flow = self.noising.prediction == "flow"
+        if (sampling.scheduler == "euler") != flow:
+            right = "euler" if flow else "ddpm, ddim or dpm_solver"
+            raise ConfigError(
+                f"scheduler '{sampling.scheduler}' cannot be used: this head was trained with 'prediction: "
+                f"{self.noising.prediction}', which takes {right}"
+            )
+        if not 1 <= sampling.steps <= TIMES:
+            raise ConfigError(f"steps is {sampling.steps}: give 1 to {TIMES}")
+        if not -1 <= sampling.guidance <= 100:
+            raise ConfigError(f"guidance is {sampling.guidance:g}: give 0 for none, up to 100, or -1 for any picture")
+        if sampling.guidance != 0 and not self.drop:
+            raise ConfigError(
+                f"guidance is {sampling.guidance:g}, but this head was trained with 'drop: 0', so that it does not "
+                "know pictures without a condition: give guidance 0"
+            )
+        if sampling.number < 1:
+            raise ConfigError(f"number is {sampling.number}: give 1 or more")
+        if not 0 <= sampling.seed < 2**31:
+            raise ConfigError(f"seed is {sampling.seed}: give 0 to {2**31 - 1}")
 
     def _denoise(self, noisy: Tensor, times: Tensor, condition: Encoding) -> Tensor:
         network = self.network if torch.is_grad_enabled() else self.average.network
@@ -87,7 +110,7 @@ class ImageHead(TaskHead):
         return told.float()
 
     def _random(self, pictures: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        """Noise, and times that are spread evenly over the batch (Kingma et al., "Variational Diffusion Models", 2021)."""
+        """Noise, and times that are spread evenly (Kingma et al., "Variational Diffusion Models", 2021)."""
         noise = torch.randn(pictures.shape, generator=generator, device=pictures.device)
         first = torch.rand(1, generator=generator, device=pictures.device)
         return noise, (first + torch.arange(len(pictures), device=pictures.device) / len(pictures)) % 1

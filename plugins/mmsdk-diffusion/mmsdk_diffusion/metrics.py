@@ -10,7 +10,7 @@ from mmsdk import HeadOutput, Inputs
 class NoiseError:
     """The mean squared error of what is predicted from pictures with fixed noise; NaN where nothing was seen.
 
-    It can be compared between runs with the same `prediction`. It tells whether learning goes on, not how pictures look.
+    It compares runs with the same `prediction`. It tells whether learning goes on, not how pictures look.
     """
 
     larger_is_better = False

@@ -18,10 +18,10 @@ COSINE = {"num_train_timesteps": TIMES, "beta_schedule": "squaredcos_cap_v2"}
 class Noising:
     """Mixes pictures with noise, x = a(time) * picture + b(time) * noise, and knows what is to be predicted from x.
 
-    epsilon: the noise (Ho et al., "Denoising Diffusion Probabilistic Models", 2020). sample: the picture. v: a * noise -
-    b * picture (Salimans and Ho, "Progressive Distillation for Fast Sampling of Diffusion Models", 2022). flow: noise -
-    picture, where a = 1 - b = 1 - time / 1000 (Lipman et al., "Flow Matching for Generative Modeling", 2023; Liu et al.,
-    "Flow Straight and Fast", 2023).
+    epsilon: the noise (Ho et al., "Denoising Diffusion Probabilistic Models", 2020). sample: the picture. v: a * noise
+    - b * picture (Salimans and Ho, "Progressive Distillation for Fast Sampling of Diffusion Models", 2022). flow: noise
+    - picture, where a = 1 - b = 1 - time / 1000 (Lipman et al., "Flow Matching for Generative Modeling", 2023; Liu et
+    al., "Flow Straight and Fast", 2023).
     """
 
     def __init__(self, prediction: Prediction) -> None:
@@ -29,7 +29,7 @@ class Noising:
         self.schedule = DDPMScheduler(**COSINE)
 
     def __call__(self, pictures: Tensor, noise: Tensor, where: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """pictures and noise [n, ...], where [n] in 0..1 -> what is seen [n, ...], its times [n], what is to be told."""
+        """pictures and noise [n, ...], where [n] in 0..1 -> what is seen, its times [n], what is to be told."""
         if self.prediction == "flow":
             share = where.view(-1, *[1] * (pictures.dim() - 1))
             return (1 - share) * pictures + share * noise, TIMES * where, noise - pictures
@@ -43,8 +43,8 @@ class Noising:
 class FixedNoise(torch.nn.Module):
     """Noise for pictures that are measured: the same one each time, chosen by the picture's own pixels.
 
-    So a figure does not depend on luck, on the order of rows, on batches or on processes. There are `COUNT` noises, each
-    with a time of its own, spread evenly.
+    So a figure does not depend on luck, on the order of rows, on batches or on processes. There are `COUNT` noises,
+    each with a time of its own, spread evenly.
     """
 
     COUNT = 64

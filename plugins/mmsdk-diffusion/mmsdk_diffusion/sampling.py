@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,11 +21,12 @@ Denoise = Callable[[Tensor, Tensor, Encoding], Tensor]
 class Sampling:
     """How pictures are drawn.
 
-    scheduler: ddpm (Ho et al. 2020) adds fresh noise in each step; ddim (Song et al., "Denoising Diffusion Implicit
-    Models", 2021), dpm_solver (Lu et al., "DPM-Solver++", 2022) and euler add none. euler is for flows, and they for it.
-    steps: how often the network is asked. guidance: w in unconditional + (1 + w) * (conditional - unconditional) (Ho and
-    Salimans, "Classifier-Free Diffusion Guidance", 2022): 0 follows the condition as it was learned, more exaggerates
-    it, -1 ignores it. seed: of the noise. number: pictures of each condition; the k-th one is that of seed + k.
+    scheduler: ddpm (Ho et al. 2020) adds fresh noise in a step; ddim (Song et al., "Denoising Diffusion Implicit
+    Models", 2021), dpm_solver (Lu et al., "DPM-Solver++", 2022) and euler add none. euler is for flows, and they for
+    it. steps: how often the network is asked. guidance: w in unconditional + (1 + w) * (conditional - unconditional)
+    (Ho and Salimans, "Classifier-Free Diffusion Guidance", 2022): 0 follows the condition as it was learned, more
+    exaggerates it, -1 ignores it. seed: of the noise. number: pictures of each condition; the k-th one is that of seed
+    plus k.
     """
 
     scheduler: Scheduler = "ddim"
@@ -40,7 +42,8 @@ def scheduler_of(name: Scheduler, prediction: Prediction) -> Any:
         from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 
         return FlowMatchEulerDiscreteScheduler(num_train_timesteps=TIMES)
-    settings = {**COSINE, "timestep_spacing": "trailing", "prediction_type": {"v": "v_prediction"}.get(prediction, prediction)}
+    told = "v_prediction" if prediction == "v" else prediction
+    settings = {**COSINE, "timestep_spacing": "trailing", "prediction_type": told}
     if name == "dpm_solver":
         from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 
@@ -69,11 +72,13 @@ def draw(
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     noisy = torch.stack([torch.randn(tuple(shape), generator=each) for each in generators]).to(device)
     scheduler = scheduler_of(sampling.scheduler, prediction)
-    scheduler.set_timesteps(sampling.steps, device=device)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # diffusers makes arrays of tensors as numpy 1 wanted it
+        scheduler.set_timesteps(sampling.steps, device=device)
     for time in scheduler.timesteps:
         told = guided(denoise, noisy, time.expand(len(noisy)), repeated, sampling.guidance)
         noisy = scheduler.step(told, time, noisy, generator=generators, return_dict=False)[0]
-    return noisy.unflatten(0, (rows, sampling.number))
+    return noisy.view(rows, sampling.number, *shape)
 
 
 def guided(denoise: Denoise, noisy: Tensor, times: Tensor, condition: Encoding, guidance: float) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import torch.nn.functional as F
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
@@ -20,10 +21,11 @@ class UNet(Denoiser):
     is added to the time's.
 
     sizes: height and width. source_width, pooled_width: of the condition. channels: of each level; a level has half the
-    height and width of the one before. layers: of each level. heads: of attention.
+    height and width of the one before. layers: of each level. heads: of attention. patch: side of the square of pixels
+    that is one place on the first level.
 
     Raises:
-        ConfigError: the pictures cannot be halved that often.
+        ConfigError: the pictures cannot be divided so.
     """
 
     def __init__(
@@ -34,18 +36,21 @@ class UNet(Denoiser):
         channels: Sequence[int] = (32, 64, 64),
         layers: int = 1,
         heads: int = 4,
+        patch: int = 1,
     ) -> None:
         super().__init__()
         halvings = len(channels) - 1
-        if any(size % 2**halvings for size in sizes):
+        factor = patch * 2**halvings
+        if any(size % factor for size in sizes):
             raise ConfigError(
-                f"{len(channels)} levels halve a picture {halvings} times, which {sizes[0]} x {sizes[1]} pixels do not "
-                f"allow: make the 'size' of the target a multiple of {2**halvings}, or give fewer 'channels'"
+                f"{len(channels)} levels of patches of {patch} need sides that are multiples of {factor}, and the "
+                f"target's are {sizes[0]} and {sizes[1]}: change its 'size', or give fewer 'channels', or a smaller 'patch'"
             )
+        self.patch = patch
         self.network = UNet2DConditionModel(
-            sample_size=sizes,
-            in_channels=3,
-            out_channels=3,
+            sample_size=(sizes[0] // patch, sizes[1] // patch),
+            in_channels=3 * patch**2,
+            out_channels=3 * patch**2,
             down_block_types=("DownBlock2D", *["CrossAttnDownBlock2D"] * halvings),
             up_block_types=(*["CrossAttnUpBlock2D"] * halvings, "UpBlock2D"),
             block_out_channels=tuple(channels),
@@ -58,11 +63,11 @@ class UNet(Denoiser):
         )
 
     def forward(self, noisy: Tensor, times: Tensor, condition: Encoding) -> Tensor:
-        predicted: Tensor = self.network(
-            noisy,
+        told = self.network(
+            F.pixel_unshuffle(noisy, self.patch),  # [n, 3 * patch * patch, height / patch, width / patch]
             times,
             encoder_hidden_states=condition.tokens,
             encoder_attention_mask=condition.mask,
             class_labels=condition.pooled,
         ).sample
-        return predicted
+        return F.pixel_shuffle(told, self.patch)
