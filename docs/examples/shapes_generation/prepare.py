@@ -13,7 +13,7 @@ parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--source", type=Path, default=Path("easy_vqa.jsonl"))
 parser.add_argument("--out", type=Path, default=Path("shapes"))
 given = parser.parse_args()
-given.out.mkdir(parents=True)
+given.out.mkdir(parents=True, exist_ok=True)
 rows = [json.loads(line) for line in given.source.open()]
 for row in rows:  # questions and answers tell the colour and the shape
     row["image"] = str((given.source.parent / row["image"]).absolute())
@@ -28,4 +28,5 @@ own = list(dict.fromkeys(row["image"] for row in rows))[:2000]  # of these the j
 pairs = {image: f"a {colours[image]} {shapes[image]}" for image in own if image in colours and image in shapes}
 lines = [{"sentence": pairs[image], "picture": image} for image in pairs if pairs[image] not in UNSEEN]
 (given.out / "shapes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-(given.out / "judge.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows if row["image"] not in pairs))
+lines = [row for row in rows if row["image"] not in pairs and row["question"].startswith("what")]
+(given.out / "judge.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

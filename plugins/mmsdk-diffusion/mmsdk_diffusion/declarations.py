@@ -40,7 +40,7 @@ class UNetConfig(Part):
     beside the time."""
 
     type: Literal["unet"] = "unet"
-    channels: list[Positive] = Field(
+    channels: list[Annotated[int, Field(ge=4)]] = Field(
         [32, 64, 64], min_length=1, description="of each level; a level has half the height and width of the one before"
     )
     layers: Positive = Field(1, description="of each level")

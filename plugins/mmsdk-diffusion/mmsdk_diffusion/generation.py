@@ -91,13 +91,13 @@ def drawing_head(pipeline: Pipeline, head: str | None = None) -> str:
     return head
 
 
-def write_grid(path: Path, generated: Iterable[Generated]) -> int:
+def write_grid(path: str | Path, generated: Iterable[Generated]) -> int:
     """All pictures in one, a row for each condition; how many there are.
 
     Raises:
         CheckpointError: it cannot be written.
     """
-    rows = [each.pictures for each in generated]
+    path, rows = Path(path), [each.pictures for each in generated]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         grid(rows).save(path)
@@ -106,7 +106,7 @@ def write_grid(path: Path, generated: Iterable[Generated]) -> int:
     return sum(map(len, rows))
 
 
-def write_pictures(folder: Path, generated: Iterable[Generated], column: str = "picture") -> int:
+def write_pictures(folder: str | Path, generated: Iterable[Generated], column: str = "picture") -> int:
     """A PNG for each picture, and `pictures.jsonl` with the condition's columns and the file; how many there are.
 
     column: what the file's column is called; with the name of the head's target the folder is a table to train on.
@@ -114,6 +114,7 @@ def write_pictures(folder: Path, generated: Iterable[Generated], column: str = "
     Raises:
         CheckpointError: the folder is there already, or cannot be written.
     """
+    folder = Path(folder)
     if folder.exists():
         raise CheckpointError(f"{folder} exists: choose another folder, or remove it")
     count = 0

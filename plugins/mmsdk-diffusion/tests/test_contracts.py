@@ -23,6 +23,12 @@ class TestMLP(HeadContract):
 
 
 class TestUNet(HeadContract):
-    network = {"type": "unet", "channels": [4, 8], "heads": 2, "patch": 2}  # noqa: RUF012
-    config = ImageConfig(target=TARGET, network=network, prediction="v", sampling={"steps": 2})
+    """With 8 x 8 pixels: attention among a single place would leave its queries without a gradient."""
+
+    config = ImageConfig(
+        target={"column": "picture", "modality": {"type": "image", "size": 8}},
+        network={"type": "unet", "channels": [4, 8], "heads": 2, "patch": 2},
+        prediction="v",
+        sampling={"steps": 2},
+    )
     values = (picture(10), picture(200))

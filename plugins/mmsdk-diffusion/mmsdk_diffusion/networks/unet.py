@@ -44,7 +44,8 @@ class UNet(Denoiser):
         if any(size % factor for size in sizes):
             raise ConfigError(
                 f"{len(channels)} levels of patches of {patch} need sides that are multiples of {factor}, and the "
-                f"target's are {sizes[0]} and {sizes[1]}: change its 'size', or give fewer 'channels', or a smaller 'patch'"
+                f"target's are {sizes[0]} and {sizes[1]}: change its 'size', or give fewer 'channels', or a smaller "
+                "'patch'"
             )
         self.patch = patch
         self.network = UNet2DConditionModel(
@@ -55,7 +56,7 @@ class UNet(Denoiser):
             up_block_types=(*["CrossAttnUpBlock2D"] * halvings, "UpBlock2D"),
             block_out_channels=tuple(channels),
             layers_per_block=layers,
-            norm_num_groups=math.gcd(32, *channels),
+            norm_num_groups=math.gcd(64, *channels) // 2 or 1,  # of two channels at least
             cross_attention_dim=source_width,
             attention_head_dim=heads,  # in diffusers this is the number of heads
             class_embed_type="projection",
