@@ -15,7 +15,7 @@ from sklearn.model_selection import train_test_split
 options = argparse.ArgumentParser(description=__doc__)
 options.add_argument("--out", type=Path, default=Path("digits"))
 out = options.parse_args().out
-out.mkdir(parents=True)
+out.mkdir(parents=True, exist_ok=True)
 pictures, labels = load_digits(return_X_y=True)
 rest, test = train_test_split(range(len(labels)), test_size=500, stratify=labels, random_state=0)
 train, valid = train_test_split(rest, test_size=300, stratify=labels[rest], random_state=0)
