@@ -66,7 +66,8 @@ class ImageHead(TaskHead):
             dropped = torch.zeros_like(counts)
         noisy, times, wanted = self.noising(pictures, noise, where)
         told = self._denoise(noisy, times, without(condition, dropped))
-        errors = (told - wanted).square().mean(dim=(1, 2, 3)).masked_fill(~counts, 0)  # [batch]
+        errors = (told - wanted).square().mean(dim=(1, 2, 3)) * self.noising.weights(times)  # [batch]
+        errors = errors.masked_fill(~counts, 0)
         return HeadOutput(errors.sum(), counts.sum(), errors.detach(), condition.present)
 
     def draw(self, condition: Encoding) -> Tensor:

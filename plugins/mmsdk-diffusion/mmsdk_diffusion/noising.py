@@ -39,6 +39,18 @@ class Noising:
             return noisy, times, self.schedule.get_velocity(pictures, noise, times)
         return noisy, times, noise if self.prediction == "epsilon" else pictures
 
+    def weights(self, times: Tensor) -> Tensor | float:
+        """What an error at these times counts, [n].
+
+        Where a picture is to be told and hardly anything can be seen, errors are large whatever is said: there they
+        count less, by the ratio of signal to noise, at most 5 (Hang et al., "Efficient Diffusion Training via Min-SNR
+        Weighting Strategy", 2023). All other errors count 1.
+        """
+        if self.prediction != "sample":
+            return 1.0
+        shares: Tensor = self.schedule.alphas_cumprod.to(times.device)[times]
+        return (shares / (1 - shares)).clamp(max=5)
+
 
 class FixedNoise(torch.nn.Module):
     """Noise for pictures that are measured: the same one each time, chosen by the picture's own pixels.

@@ -41,3 +41,10 @@ def test_a_picture_has_its_own_noise_wherever_it_stands() -> None:
     order = torch.randperm(200)
     again, there = FixedNoise((4, 4))(pictures[order])
     assert torch.equal(again, noise[order]) and torch.equal(there, where[order])
+
+
+def test_errors_count_less_where_nothing_can_be_seen_of_the_picture_to_be_told() -> None:
+    weights = Noising("sample").weights(torch.tensor([0, 100, 500, 900, 999]))
+    assert isinstance(weights, torch.Tensor) and weights[:2].tolist() == [5, 5]
+    assert weights[2] == pytest.approx(1, abs=0.05) and weights[3] < 0.05 and weights[4] < 1e-4
+    assert Noising("flow").weights(torch.tensor([500])) == 1
