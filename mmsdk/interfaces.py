@@ -7,9 +7,9 @@ and a loss and predictions in a TaskHead.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from torch import Tensor, nn
 
 from mmsdk.containers import Encoding, Fused, HeadOutput, Inputs, Step
 from mmsdk.formats import Format
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class Modality(ABC):
@@ -195,6 +198,13 @@ class TaskHead(nn.Module, ABC):
 
     def remark(self, loss: float, batch: int) -> str | None:
         """What to tell the user of an epoch's mean loss, with `batch` samples in a step, if anything."""
+        return None
+
+    def sketch(self, epoch: int, predict: Callable[[int], Sequence[Prediction]]) -> Image | None:
+        """A picture of how far this head is after an epoch, for the run's folder; None for none.
+
+        epoch: 1 for the first. predict: this head's predictions of the first so many samples of the valid split.
+        """
         return None
 
     def metrics(self) -> Mapping[str, Metric]:

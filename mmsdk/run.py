@@ -5,6 +5,7 @@ log.jsonl           one JSON object a line
 modalities.*        what modalities learned from the training data
 checkpoints/        step-00000042/ ...
 bad_samples.jsonl   samples that could not be read
+sketches/           pictures of how far heads were after an epoch, of heads that make any
 pipeline/           the saved pipeline, once training is done
 metrics.json        its figures
 curve.png           losses and metrics over the epochs

@@ -38,6 +38,7 @@ from mmsdk.run import Run, latest_folder, new_folder
 from mmsdk.samples import InMemory, Row
 from mmsdk.sampling import step_seed
 from mmsdk.selection import Selection
+from mmsdk.sketches import write_sketches
 
 PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 SHOWN = 32
@@ -163,6 +164,8 @@ def _train_stage(job: Job, plan: StagePlan, selection: Selection, accelerator: A
             figures = _measured(job, plan.valid, heads, accelerator)
             journal.epoch(position.step // plan.steps_per_epoch, figures, progress)
             ends_stage |= selection.take(figures, position)
+            if accelerator.is_main_process:
+                write_sketches(job, plan, position.step // plan.steps_per_epoch)
         every = training.checkpoint.every
         if ends_epoch or (every is not None and position.total % every == 0):
             state = None if ends_stage else optimizer.state_dict()

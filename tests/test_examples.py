@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -161,3 +162,64 @@ def test_emoji_are_found_by_their_names_and_names_by_emoji(tmp_path: Path) -> No
     trained = mmsdk.train(config, out=tmp_path / "run", overrides=[path], show=False)
     assert trained.metrics["test/match/recall_at_1_text_to_image"] >= 0.55  # of three seeds 0.576 and more
     assert trained.metrics["test/match/recall_at_1_image_to_text"] >= 0.52  # of three seeds 0.547 and more
+
+
+def judge_of(example: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"{example}_judge", EXAMPLES / example / "judge.py")
+    assert spec is not None and spec.loader is not None
+    judge = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(judge)
+    return judge
+
+
+def prepared(example: str, *options: str | Path) -> None:
+    subprocess.run([sys.executable, EXAMPLES / example / "prepare.py", *options], check=True, capture_output=True)
+
+
+def test_shapes_are_divided_between_those_who_draw_and_the_judge(tmp_path: Path) -> None:
+    prepared("shapes_generation", "--source", real("easy-vqa") / "manifest.jsonl", "--out", tmp_path)
+    drawn, judged = (
+        [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
+        for name in ("shapes.jsonl", "judge.jsonl")
+    )
+    assert not {row["picture"] for row in drawn} & {row["image"] for row in judged}
+    assert len({row["sentence"] for row in drawn}) == 20 and "a blue circle" in {row["sentence"] for row in drawn}
+    assert not {row["sentence"] for row in drawn} & set(judge_of("shapes_generation").UNSEEN)
+
+
+def test_trivial_digits_pass_no_judge(tmp_path: Path) -> None:
+    prepared("digits_generation", "--out", tmp_path)
+    judge = judge_of("digits_generation")
+    found = judge.report(tmp_path / "digits.jsonl", [])
+    assert {name: [each for each in row if not judge.passes(each, row[each])] for name, row in found.items()} == {
+        "class mean": ["real_or_made", "coverage", "teaches"],
+        "Gaussian per class": ["real_or_made"],
+        "copies": ["distance"],
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_digits_are_drawn_that_pass_the_judge(tmp_path: Path) -> None:
+    prepared("digits_generation", "--out", tmp_path)
+    path = f"data.path={tmp_path / 'digits.jsonl'}"
+    config = EXAMPLES / "digits_generation/pipeline.yaml"
+    trained = mmsdk.train(config, out=tmp_path / "run", overrides=[path], show=False)
+    judge = judge_of("digits_generation")
+    found = judge.report(tmp_path / "digits.jsonl", [trained.run])[str(trained.run)]
+    assert min(found["recognised"], found["coverage"]) >= 0.95 and found["distance"] >= 0.85, found
+    assert found["real_or_made"] <= 0.70 and found["teaches"] >= 0.94, found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_shapes_are_drawn_as_sentences_say(tmp_path: Path) -> None:
+    prepared("shapes_generation", "--source", real("easy-vqa") / "manifest.jsonl", "--out", tmp_path)
+    given = [f"data.path={tmp_path / 'shapes.jsonl'}"]
+    config = EXAMPLES / "shapes_generation/pipeline.yaml"
+    trained = mmsdk.train(config, out=tmp_path / "run", overrides=given, show=False)
+    given = [f"data.path={tmp_path / 'judge.jsonl'}", "training.batch_size=64"]
+    judging = mmsdk.train(EXAMPLES / "easy_vqa/pipeline.yaml", out=tmp_path / "judge", overrides=given, show=False)
+    found = judge_of("shapes_generation").report(trained.run, judging.run, tmp_path / "judge.jsonl")
+    assert min(found["real, by way of 32 x 32"].values()) >= 0.95
+    assert found["seen pairs"] >= 0.88

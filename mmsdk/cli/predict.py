@@ -19,6 +19,9 @@ def command(
     ] = [],  # noqa: B006
     input: Annotated[Path | None, typer.Option(help="Samples, a .jsonl or .csv file.")] = None,
     output: Annotated[Path | None, typer.Option(help="Results, a .jsonl file; by default on stdout.")] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The folder for predictions that are pictures.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Predict samples with any subset of the streams; the results keep the samples' ids."""
@@ -33,6 +36,7 @@ def command(
     if bool(values) == (input is not None):
         raise ConfigError("Give one sample as COLUMN=VALUE ..., or a file of samples with --input FILE.jsonl")
     pipeline = Pipeline.load(run)
+    _require_folder(pipeline, pictures)
     to_stdout = output is None and not json
     errors = count = 0
     results = []
@@ -45,13 +49,14 @@ def command(
         count, errors = count + 1, errors + (result.error is not None)
         if result.error is not None:
             print(f"error: {result.id}: {result.error}", file=sys.stderr)
-        line = dumps(result.as_dict(), ensure_ascii=False)
+        plain = result.as_dict() if pictures is None else _with_files(result.as_dict(), pictures, count)
+        line = dumps(plain, ensure_ascii=False)
         if file is not None:
             file.write(line + "\n")
         elif to_stdout:
             print(line)
         else:
-            results.append(result.as_dict())
+            results.append(plain)
     if file is not None:
         file.close()
     if not to_stdout:
@@ -65,6 +70,34 @@ def command(
         raise DataError(f"{input}: there are no samples in this file")
     if errors:
         raise typer.Exit(1)
+
+
+def _require_folder(pipeline: Any, folder: Path | None) -> None:
+    """Pictures cannot stand in a line of JSON: those who predict them say where to put them."""
+    from mmsdk.errors import ConfigError
+
+    for name, head in pipeline.config.heads.items():
+        modality = head.target_config() if head.predicts else None
+        if folder is None and modality is not None and modality.gives == "pixels":
+            raise ConfigError(f"Head '{name}' predicts pictures: say where to put them, with --pictures FOLDER")
+
+
+def _with_files(plain: dict[str, Any], folder: Path, number: int) -> dict[str, Any]:
+    """The result with each picture in a file, whose path stands in its place; no name comes from the data."""
+    from PIL.Image import Image
+
+    from mmsdk.errors import DataError
+
+    for head, prediction in plain.items():
+        if isinstance(prediction, dict) and isinstance(prediction["value"], Image):
+            path = folder / f"{number:06d}-{head}.png"
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                prediction["value"].save(path)
+            except OSError as error:
+                raise DataError(f"{path}: cannot be written: {error}") from None
+            prediction["value"] = str(path)
+    return plain
 
 
 def _sample(pipeline: Any, values: list[str]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Commands of mmsdk: what is heavy is imported when a command runs."""
