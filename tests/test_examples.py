@@ -124,7 +124,7 @@ def test_avdigits_understands_a_new_speaker(tmp_path: Path) -> None:
     trained = mmsdk.train(EXAMPLES / "avdigits/pipeline.yaml", out=tmp_path / "run", overrides=[path], show=False)
     reached = {head: trained.metrics[f"test_newspeaker/{head}/accuracy"] for head in trained.pipeline.config.heads}
     assert reached["digit"] >= 0.994  # logistic regression: 0.964, on the image alone 0.878, on the audio 0.846
-    assert reached["image_alone"] >= 0.965 and reached["audio_alone"] >= 0.935
+    assert reached["image_alone"] >= 0.972 and reached["audio_alone"] >= 0.935
 
 
 @pytest.mark.slow
