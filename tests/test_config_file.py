@@ -125,9 +125,9 @@ def test_the_config_that_all_others_are_made_from_is_valid(complaints: Complaint
         ),
         (
             "type: cnn",
-            "type: diffusion.unet",
-            "5:15: streams.image.encoder.type: Unknown encoder 'diffusion.unet'. "
-            "It is provided by another package: pip install mmsdk-diffusion",
+            "type: serve.unet",
+            "5:15: streams.image.encoder.type: Unknown encoder 'serve.unet'. "
+            "It is provided by another package: pip install mmsdk-serve",
         ),
         (
             "type: cnn",

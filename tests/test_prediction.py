@@ -141,7 +141,7 @@ def test_a_folder_that_is_no_pipeline_is_told_apart_from_an_unfinished_run(tmp_p
 @pytest.mark.parametrize(
     ("prefix", "distribution", "says"),
     [
-        ("diffusion", "evil --index-url http://x", "pip install mmsdk-diffusion"),
+        ("serve", "evil --index-url http://x", "pip install mmsdk-serve"),
         ("mine", "mmsdk-mine", "pip install mmsdk-mine"),
         ("mine", "mmsdk-mine; rm -rf /", "prefix 'mine', which is not installed"),
     ],

@@ -42,14 +42,14 @@ class Noising:
     def weights(self, times: Tensor) -> Tensor | float:
         """What an error at these times counts, [n].
 
-        Where a picture is to be told and hardly anything can be seen, errors are large whatever is said: there they
-        count less, by the ratio of signal to noise, at most 5 (Hang et al., "Efficient Diffusion Training via Min-SNR
-        Weighting Strategy", 2023). All other errors count 1.
+        Where a picture is to be told and most of it can be seen, errors are small, and edges hang on them: they count
+        by the ratio of signal to noise, at least 1 (Salimans and Ho 2022), at most 5 (Hang et al., "Efficient
+        Diffusion Training via Min-SNR Weighting Strategy", 2023). All other errors count 1.
         """
         if self.prediction != "sample":
             return 1.0
         shares: Tensor = self.schedule.alphas_cumprod.to(times.device)[times]
-        return (shares / (1 - shares)).clamp(max=5)
+        return (shares / (1 - shares)).clamp(min=1, max=5)
 
 
 class FixedNoise(torch.nn.Module):
