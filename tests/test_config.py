@@ -185,13 +185,14 @@ def _every(registry: Registry, kind: Kind) -> dict[str, Any]:
 
 def _configs_of_all(components: dict[str, dict[str, Any]]) -> list[PipelineConfig]:
     """Configs that together use every component of the core, and every section."""
-    needed = {"tabular": {"numbers": ["a"]}}
+    needed = {"tabular": {"numbers": ["a"]}, "each": {"of": {"type": "text"}}}
+    within = {"each": {"of": {"type": "bag"}}}
     encoders = components["encoder"]
     modalities = {name: found(**needed.get(name, {})) for name, found in components["modality"].items()}
     streams: dict[str, StreamConfig] = {}
     for name, modality in modalities.items():
         for encoder in (found for found in encoders.values() if modality.gives in found.reads):
-            streams[f"{name}_{encoder.type_name()}"] = StreamConfig(modality=modality, encoder=encoder())
+            streams[f"{name}_{encoder.type_name()}"] = StreamConfig(modality=modality, encoder=encoder(**within.get(encoder.type_name(), {})))
     assert {stream.encoder.type_name() for stream in streams.values() if stream.encoder} == set(encoders)
     names = list(streams)
     heads: dict[str, dict[str, Any]] = {}

@@ -176,7 +176,7 @@ def test_a_mapping_that_is_empty_or_missing(complaints: Complaints) -> None:
         "3:1: heads: should have at least 1 entry, found an empty mapping",
     ]
     assert complaints(GOOD, "other: 1") == [
-        "1:1: other: Unknown key 'other'. Known: 'schema_version', 'streams', 'fusion', 'heads', 'data', 'init_from', "
+        "1:1: other: Unknown key 'other'. Known: 'schema_version', 'streams', 'fusion', 'heads', 'data', 'group_by', "
         "'stages', 'training', 'max_fusion_parameters'."
     ]
     assert complaints(GOOD, "# a comment\n\nfusion: concat") == [

@@ -241,6 +241,12 @@ class TestSoftLabel(ModalityContract):
     bad_values = ({"a": -1}, "a", [], {"c": 1})
 
 
+class TestAnswers(ModalityContract):
+    config = targets.AnswersConfig()
+    values = ({"yes": 7, "no": 3}, ["yes", "yes", "a cat"])
+    bad_values = ({"yes": 0}, 3, [])
+
+
 class TestLabelSequence(ModalityContract):
     config = targets.LabelSequenceConfig()
     values = (["O"], ["B", "I", "O"])
