@@ -222,4 +222,4 @@ def test_shapes_are_drawn_as_sentences_say(tmp_path: Path) -> None:
     judging = mmsdk.train(EXAMPLES / "easy_vqa/pipeline.yaml", out=tmp_path / "judge", overrides=given, show=False)
     found = judge_of("shapes_generation").report(trained.run, judging.run, tmp_path / "judge.jsonl")
     assert min(found["real, by way of 32 x 32"].values()) >= 0.95
-    assert found["seen pairs"] >= 0.88
+    assert found["seen pairs"] >= 0.92  # of two seeds 0.955 and more
