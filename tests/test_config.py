@@ -192,7 +192,9 @@ def _configs_of_all(components: dict[str, dict[str, Any]]) -> list[PipelineConfi
     streams: dict[str, StreamConfig] = {}
     for name, modality in modalities.items():
         for encoder in (found for found in encoders.values() if modality.gives in found.reads):
-            streams[f"{name}_{encoder.type_name()}"] = StreamConfig(modality=modality, encoder=encoder(**within.get(encoder.type_name(), {})))
+            streams[f"{name}_{encoder.type_name()}"] = StreamConfig(
+                modality=modality, encoder=encoder(**within.get(encoder.type_name(), {}))
+            )
     assert {stream.encoder.type_name() for stream in streams.values() if stream.encoder} == set(encoders)
     names = list(streams)
     heads: dict[str, dict[str, Any]] = {}
