@@ -80,6 +80,7 @@ def test_mosi_in_context_is_better_than_single_utterances(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_mosi_transcripts_in_context_lose_nothing_to_features(tmp_path: Path) -> None:
     parts = [f"streams.transcript.{part}.of.model={sentence_encoder()}" for part in ("modality", "encoder")]
@@ -98,6 +99,7 @@ def test_easy_vqa_uses_the_image(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_easy_vqa_is_answered_in_words(tmp_path: Path) -> None:
     data = real("easy-vqa") / "manifest.jsonl"
@@ -199,6 +201,7 @@ def test_trivial_digits_pass_no_judge(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_digits_are_drawn_that_pass_the_judge(tmp_path: Path) -> None:
     prepared("digits_generation", "--out", tmp_path)
@@ -212,6 +215,7 @@ def test_digits_are_drawn_that_pass_the_judge(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_shapes_are_drawn_as_sentences_say(tmp_path: Path) -> None:
     prepared("shapes_generation", "--source", real("easy-vqa") / "manifest.jsonl", "--out", tmp_path)

@@ -34,6 +34,7 @@ def test_columns_are_what_their_authors_meant(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_avdigits_are_learned_as_it_is_written(tmp_path: Path) -> None:
     write_pipeline("classification", real("avdigits") / "manifest.jsonl", tmp_path / "new")
