@@ -113,6 +113,11 @@ class DecisionConfig(FusionConfig):
         "sources", description="what is trained: each source's own scores, the combined ones, or both"
     )
 
+    @property
+    def learns(self) -> bool:
+        """Whether its `fit` has something to learn: the data then needs a valid split."""
+        return False
+
 
 AnyModality = TypeAliasType("AnyModality", Annotated[ModalityConfig, Slot("modality", "AnyModality")])
 AnyEncoder = TypeAliasType("AnyEncoder", Annotated[EncoderConfig, Slot("encoder", "AnyEncoder")])

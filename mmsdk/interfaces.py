@@ -133,7 +133,13 @@ class DecisionFusion(FusionStrategy, ABC):
         """scores [batch, ...] and present [batch] bool of each source -> [batch, ...]."""
 
     def fit(self, scores: Mapping[str, Tensor], target: Inputs, present: Mapping[str, Tensor]) -> None:
-        """Learn from held-out scores; for rules that have something to learn."""
+        """Learn from held-out scores; for rules that have something to learn.
+
+        Called after each stage of a training, where the config's `learns` is True: with the scores of the valid split
+        [rows, ...] of each source, in float32 on the processor, the target of these rows, which all have one, and which
+        of them each source is present in. What is learned belongs into buffers, [1] at least, that are there from the
+        beginning: they are saved with the pipeline. Before, the rule has to do without.
+        """
 
 
 @dataclass(frozen=True)

@@ -209,7 +209,14 @@ class Pipeline(nn.Module):
             head = built(config, {read: source}, target)
             assert isinstance(head, ScoringHead)
             heads[read] = head
-        rule = built(config.decision, {read: Source(0, 0, Format(head.space)) for read, head in heads.items()})
+        told = target or Format("")
+        rule = built(
+            config.decision,
+            {
+                read: Source(0, 0, Format(head.space, width=told.width, vocabulary=told.vocabulary))
+                for read, head in heads.items()
+            },
+        )
         assert isinstance(rule, DecisionFusion)
         return DecisionHead(heads, rule, config.decision.loss)
 

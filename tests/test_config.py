@@ -125,7 +125,7 @@ class TestComponents:
             StreamConfig.model_validate({"modality": "text", "encoder": value})
 
     def test_of_the_wrong_level_are_refused_as_objects_too(self) -> None:
-        from mmsdk.builtin.declarations.fusions import DecisionMeanConfig
+        from mmsdk.builtin.declarations.decisions import DecisionMeanConfig
 
         assert said("fusion", DecisionMeanConfig()) == [
             "fusion.type: 'decision_mean' is a decision-level fusion; it belongs in a head's `decision:`."
@@ -218,10 +218,15 @@ def _configs_of_all(components: dict[str, dict[str, Any]]) -> list[PipelineConfi
     features = [name for name, fusion in components["fusion"].items() if fusion.level == "feature"]
     contextual = {name: fusion.contextual for name, fusion in components["fusion"].items()}
     options = {"film": {"target": names[0], "condition": names[1]}}
+
+    def chosen(fusion: str) -> dict[str, StreamConfig]:
+        """All streams; those that heads read, where a fusion takes only a few."""
+        return {name: streams[name] for name in names[:3]} if fusion == "tensor" else streams
+
     return [
         load_config(
             {
-                "streams": {**streams, "shared": {"shared_with": names[0], "column": ["a", "b"]}},
+                "streams": {**chosen(fusion), "shared": {"shared_with": names[0], "column": ["a", "b"]}},
                 "fusion": {"type": fusion, **options.get(fusion, {})},
                 "heads": {name: head for name, head in heads.items() if name != "masked" or contextual[fusion]},
                 "data": {"train": "train.csv", "test": Path("test.csv")},

@@ -31,7 +31,8 @@ class DecisionContract(NetworkContract):
     names: ClassVar[tuple[str, ...]] = ("fused", "image", "text")
 
     def arguments(self, space: str | None = None, names: Sequence[str] | None = None) -> tuple[Any, ...]:
-        return ({name: Source(0, 0, Format(space or self.spaces[0])) for name in names or self.names},)
+        format = Format(space or self.spaces[0], width=5, vocabulary=5)
+        return ({name: Source(0, 0, format) for name in names or self.names},)
 
     def given(self, space: str | None = None, *more: int) -> Any:
         """(scores [batch, *more, 5], present [batch]) by source: every pattern of presence."""
@@ -124,6 +125,50 @@ class DecisionContract(NetworkContract):
             self.objective(results).backward()  # type: ignore[no-untyped-call]
             wrong = not_finite(results) + not_finite({name: part.grad for name, part in certain.items()})
             assert not wrong, f"{space}: not finite: {wrong} - stay with logarithms"
+
+    def test_fit_learns_what_is_claimed(self) -> None:
+        """Where `learns` is True `fit` fills buffers; otherwise it leaves all as it is."""
+        for space in self.spaces:
+            rule, scores, present, target = self.held_out(space)
+            before = changed(dict(rule.state_dict()), torch.clone)
+            rule.fit(scores, target, present)
+            after = dict(rule.state_dict())
+            wrong = not_finite(after)
+            assert not wrong, f"{space}: fit learns what is not finite: {wrong}"
+            if self.config.learns:
+                assert difference(after, before), f"{space}: learns is True, but fit fills no buffer"
+            else:
+                assert not difference(after, before), f"{space}: fit learns: let `learns` of the config be True"
+            found = self.run(rule, (scores, present))["scores"]
+            assert found.isfinite().all() and found.shape == scores[self.names[0]].shape, f"{space}: bad after fit"
+
+    def test_fit_sees_only_what_is_there(self) -> None:
+        """What stands in place of an absent source's scores teaches nothing; nor do its rows."""
+        if self.config.absence == "unsupported":
+            pytest.skip("absence = 'unsupported'")
+        for space in self.spaces:
+            states = []
+            for rubbish in (torch.nan, 7.0):
+                rule, scores, present, target = self.held_out(space)
+                dirty = {name: part.masked_fill(~present[name][:, None], rubbish) for name, part in scores.items()}
+                rule.fit(dirty, target, present)
+                states.append(dict(rule.state_dict()))
+            wrong = difference(states[0], states[1])
+            assert not wrong, f"{space}: what stands in absent slots changes what fit learns: {wrong}"
+
+    def held_out(self, space: str) -> tuple[Any, dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+        """A rule, scores [40, 5] and presence [40] of each source, and the target: the first source knows it best."""
+        generator = torch.Generator().manual_seed(0)
+        ids = torch.randint(5, (40,), generator=generator)
+        hot = nn.functional.one_hot(ids, 5).float()
+        target = {"ids": ids} if space == "log_probabilities" else {"values": hot}
+        scores, present = {}, {}
+        for place, name in enumerate(self.names):
+            raw = hot * (3 - place) + torch.randn(40, 5, generator=generator)
+            scores[name] = raw.log_softmax(dim=1) if space == "log_probabilities" else raw
+            absent = torch.arange(40) % 4 == place
+            present[name] = ~absent if self.config.absence != "unsupported" else torch.ones(40, dtype=torch.bool)
+        return self.rule(space), scores, present, target
 
     def test_the_number_of_parameters_is_declared(self) -> None:
         """`config.parameters(sources)` is exact."""

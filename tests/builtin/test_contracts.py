@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from torch import nn
 
-from mmsdk.builtin.declarations import captioning, each, encoders, fusions, heads, modalities, targets
+from mmsdk.builtin.declarations import (
+    captioning,
+    decisions,
+    each,
+    encoders,
+    heads,
+    learned_decisions,
+    modalities,
+    product_fusions,
+    targets,
+    token_fusions,
+    vector_fusions,
+)
 from mmsdk.components import TargetConfig
 from mmsdk.formats import Format, Source
 from mmsdk.testing import (
@@ -16,52 +29,162 @@ from mmsdk.testing import (
     ModalityContract,
 )
 
-# Fusions.
+# Fusions. Those with `fuses = False` are sums of one term per stream, perhaps divided by such a sum.
 
 
 class TestConcat(FusionContract):
-    config = fusions.ConcatConfig(width=8)
+    config = vector_fusions.ConcatConfig(width=8)
     exports = True
 
 
 class TestMean(FusionContract):
-    config = fusions.MeanConfig(width=8)
+    config = vector_fusions.MeanConfig(width=8)
+    fuses = False
+
+
+class TestMax(FusionContract):
+    config = vector_fusions.MaxConfig(width=8)
+    order = "any"
+
+
+class TestWeightedSum(FusionContract):
+    config = vector_fusions.WeightedSumConfig(width=8)
+    fuses = False
+
+
+class TestWeightedSumPerFeature(FusionContract):
+    config = vector_fusions.WeightedSumConfig(width=8, shares="per_feature")
+    fuses = False
+
+
+class TestGated(FusionContract):
+    config = vector_fusions.GatedConfig(width=8)
+
+
+class TestAttentionPool(FusionContract):
+    config = vector_fusions.AttentionPoolConfig(width=8)
     fuses = False
 
 
 class TestProduct(FusionContract):
-    config = fusions.ProductConfig(width=8)
+    config = product_fusions.ProductConfig(width=8)
     order = "any"
 
 
-class TestGated(FusionContract):
-    config = fusions.GatedConfig(width=8)
+class TestLowRank(FusionContract):
+    config = product_fusions.LowRankConfig(width=8, rank=3)
+    order = "any"
+
+
+class TestTensor(FusionContract):
+    config = product_fusions.TensorConfig(width=8, projection=4)
+
+    def without(self, fusion: nn.Module, absent: str) -> nn.Module:
+        """The weights of the products in which the absent stream's factor is its one."""
+        names = list(self.sources)
+        smaller = self.config.build({name: self.sources[name] for name in names if name != absent}).eval()
+        state = {name: part for name, part in fusion.state_dict().items() if absent not in name.split(".")}
+        whole = state["join.weight"].view(8, *[5] * len(names))
+        state["join.weight"] = whole.select(1 + names.index(absent), 0).reshape(8, -1)
+        smaller.load_state_dict(state)
+        return smaller
 
 
 class TestFiLM(FusionContract):
-    config = fusions.FiLMConfig(width=8, target="words", condition="parameters")
+    config = token_fusions.FiLMConfig(width=8, target="words", condition="parameters")
     pair = ("words", "parameters")
     order = "any"
     exports = True
 
 
 class TestTransformerFusion(FusionContract):
-    config = fusions.TransformerFusionConfig(width=8, heads=2, dropout=0.0)
+    config = token_fusions.TransformerFusionConfig(width=8, heads=2, dropout=0.0)
     steps = 80
 
 
 class TestCrossAttention(FusionContract):
-    config = fusions.CrossAttentionConfig(width=8, heads=2, dropout=0.0)
+    config = token_fusions.CrossAttentionConfig(width=8, heads=2, dropout=0.0)
     steps = 80
 
 
+class TestBottleneck(FusionContract):
+    config = token_fusions.BottleneckConfig(width=8, heads=2, tokens=3, dropout=0.0)
+
+
+class TestPerceiver(FusionContract):
+    config = token_fusions.PerceiverConfig(width=8, heads=2, latents=4, dropout=0.0)
+
+
+# Decision rules.
+
+OF_LABELS = ("log_probabilities", "log_odds")
+
+
 class TestDecisionMean(DecisionContract):
-    config = fusions.DecisionMeanConfig()
+    config = decisions.DecisionMeanConfig()
 
 
 class TestDecisionProduct(DecisionContract):
-    config = fusions.DecisionProductConfig()
-    spaces = ("log_probabilities", "log_odds")
+    config = decisions.DecisionProductConfig()
+    spaces = OF_LABELS
+
+
+class TestDecisionMax(DecisionContract):
+    config = decisions.DecisionMaxConfig()
+    spaces = OF_LABELS
+
+
+class TestDecisionMedian(DecisionContract):
+    config = decisions.DecisionMedianConfig()
+
+
+class TestDecisionBorda(DecisionContract):
+    config = decisions.DecisionBordaConfig()
+    spaces = ("log_probabilities",)
+
+
+class TestDecisionEntropy(DecisionContract):
+    config = decisions.DecisionEntropyConfig()
+    spaces = OF_LABELS
+
+
+class TestDecisionEvidential(DecisionContract):
+    config = decisions.DecisionEvidentialConfig()
+    spaces = OF_LABELS
+
+
+class TestDecisionDempsterShafer(DecisionContract):
+    config = decisions.DecisionDempsterShaferConfig()
+    spaces = OF_LABELS
+
+
+class TestDecisionDempsterShaferByAccuracy(DecisionContract):
+    config = decisions.DecisionDempsterShaferConfig(reliability="accuracy")
+    spaces = OF_LABELS
+
+
+class TestDecisionVote(DecisionContract):
+    config = learned_decisions.DecisionVoteConfig()
+    spaces = OF_LABELS
+
+
+class TestDecisionVoteByAccuracy(DecisionContract):
+    config = learned_decisions.DecisionVoteConfig(weights="accuracy")
+    spaces = OF_LABELS
+
+
+class TestDecisionWeighted(DecisionContract):
+    config = learned_decisions.DecisionWeightedConfig()
+
+
+class TestDecisionWeightedByAccuracy(DecisionContract):
+    config = learned_decisions.DecisionWeightedConfig(weights="accuracy", calibrate=True)
+    spaces = OF_LABELS
+
+
+class TestDecisionStacking(DecisionContract):
+    config = learned_decisions.DecisionStackingConfig()
+    spaces = OF_LABELS
 
 
 # Encoders, each for every kind that it reads.

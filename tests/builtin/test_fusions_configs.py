@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmsdk.builtin.declarations.fusions import CrossAttentionConfig, FiLMConfig, TransformerFusionConfig
+from mmsdk.builtin.declarations.token_fusions import CrossAttentionConfig, FiLMConfig, TransformerFusionConfig
 from mmsdk.components import FusionConfig
 from mmsdk.errors import ConfigError
 from mmsdk.formats import Source

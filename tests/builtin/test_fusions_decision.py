@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmsdk.builtin.declarations.fusions import DecisionMeanConfig, DecisionProductConfig
+from mmsdk.builtin.declarations.decisions import DecisionMeanConfig, DecisionProductConfig
 from mmsdk.components import DecisionConfig
 from mmsdk.errors import ConfigError
 from mmsdk.formats import Format, Source

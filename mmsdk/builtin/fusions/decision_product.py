@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from mmsdk.builtin.fusions.decision_mean import stack
+from mmsdk.builtin.fusions.scores import stack
 from mmsdk.interfaces import DecisionFusion
 
 

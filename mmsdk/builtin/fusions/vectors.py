@@ -21,6 +21,16 @@ def vectors(encodings: Mapping[str, Encoding]) -> dict[str, Tensor]:
     return {name: encoding.pooled.masked_fill(~encoding.present[:, None], 0) for name, encoding in encodings.items()}
 
 
+def shares(scores: Tensor, present: Tensor) -> Tensor:
+    """softmax of scores [batch, streams, ...] over the streams that are present [batch, streams] bool, in float32.
+
+    Zeros for absent streams, and for all of them in a row without any.
+    """
+    absent = ~present[..., None]
+    divided = scores.float().masked_fill(absent, torch.finfo(torch.float32).min).softmax(dim=1)
+    return divided.masked_fill(absent, 0)
+
+
 def one_vector(vector: Tensor, present: Tensor, weights: Tensor | None = None) -> Fused:
     """vector [batch, width] and present [batch, streams] as a `Fused` of one token per row.
 
