@@ -16,6 +16,7 @@ from mmsdk.config import DataConfig, PipelineConfig, StageConfig
 from mmsdk.errors import ConfigError, DataError, listed
 from mmsdk.folders import load_tree, save_tree, verify_folder, write_folder
 from mmsdk.grouping import grouped_splits, load_samples
+from mmsdk.learners import require_held_out
 from mmsdk.modalities import Modalities
 from mmsdk.pipeline import Pipeline
 from mmsdk.run import BadSamples, Run
@@ -45,8 +46,12 @@ class StagePlan:
         return self.data.train_split if self.data is not None else "train"
 
     @property
+    def valid_split(self) -> str:
+        return self.data.valid_split if self.data is not None else "valid"
+
+    @property
     def valid(self) -> list[Row]:
-        return self.splits.get(self.data.valid_split if self.data is not None else "valid", [])
+        return self.splits.get(self.valid_split, [])
 
     @property
     def steps_per_epoch(self) -> int:
@@ -207,6 +212,7 @@ def open_job(
     warm_start = WarmStart(resolved) if resolved.init_from is not None and not started else None
     modalities = Modalities(resolved)
     stages = plan_stages(config, data, modalities)
+    require_held_out(config, stages, modalities)
     fingerprint = digest({f"{plan.number} {name}": rows for plan in stages for name, rows in plan.splits.items()})
     if started:
         facts = run.require_same(config, fingerprint)

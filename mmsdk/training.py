@@ -28,8 +28,10 @@ from mmsdk.curve import draw_curve
 from mmsdk.errors import ConfigError, DecodeError, TrainingError, listed
 from mmsdk.evaluation import computed, measure
 from mmsdk.folders import writing
+from mmsdk.held_out import learn, listen, take
 from mmsdk.job import Job, StagePlan, open_job
 from mmsdk.journal import Journal
+from mmsdk.learners import learners
 from mmsdk.pipeline import Pipeline, alone
 from mmsdk.prediction import to_device
 from mmsdk.processes import gather
@@ -172,6 +174,7 @@ def _train_stage(job: Job, plan: StagePlan, selection: Selection, accelerator: A
             if ends_stage:
                 progress.say(f"{plan.config.name}: {selection.verdict(position, plan, steps)}")
                 _end_stage(job, selection)
+                _teach_rules(job, plan, accelerator, progress)
                 accelerator.wait_for_everyone()  # saving removes the weights that all of them have just gone back to
             _save(job, state, accelerator)
         journal.resume()
@@ -212,6 +215,25 @@ def _end_stage(job: Job, selection: Selection) -> None:
         job.checkpoints.load_weights(job.pipeline, job.checkpoints.path(best))
     position.stage, position.step = position.stage + 1, 0
     position.best, position.best_total, position.waited = None, None, 0
+
+
+def _teach_rules(job: Job, plan: StagePlan, accelerator: Accelerator, progress: Progress) -> None:
+    """Let decision rules learn from the valid split, with the weights that the stage ends with.
+
+    One process learns from what all have heard, and tells the others.
+    """
+    heads = learners(job.config, plan.weights)
+    if not heads:
+        return
+    skipped: list[DecodeError] = []
+    own = listen(job.pipeline, plan.valid, heads, rank=job.rank, processes=job.processes, skipped=skipped)
+    job.bad.take(skipped)
+    everyone = gather_object([own]) if job.processes > 1 else [own]
+    states = [learn(job.pipeline, everyone) if accelerator.is_main_process else None]
+    (state,) = broadcast_object_list(states)
+    assert state is not None
+    take(job.pipeline, state)
+    progress.say(f"{plan.config.name}: the decision rules of {listed(heads)} have learned from '{plan.valid_split}'")
 
 
 def _save(job: Job, optimizer: Mapping[str, Any] | None, accelerator: Accelerator) -> None:
