@@ -20,7 +20,7 @@ from mmsdk.processes import gather
 from mmsdk.sampling import batches, share, shuffled
 from tests.programs import made_up
 
-JOBS = ("halves", "in_parts", "with_bad_samples")
+JOBS = ("halves", "in_parts", "with_bad_samples", "learning_rules")
 
 
 def log(run: Path) -> list[dict[str, Any]]:

@@ -101,6 +101,16 @@ def in_parts() -> tuple[Config, dict[str, Rows]]:
     return config, {"train": samples(37, untold=0.0), "valid": samples(10, seed=1, untold=0.0)}
 
 
+def learning_rules() -> tuple[Config, dict[str, Rows]]:
+    """A decision rule that learns after each of two stages, from a split whose last batch is not full."""
+    config = pipeline(epochs=3)
+    stacking = {**SHAPE, "reads": ["fused", "text"], "decision": "decision_stacking"}
+    weighted = {**SHAPE, "decision": {"type": "decision_weighted", "calibrate": True}}
+    config["heads"] = {"stacked": stacking, "weighted": weighted}
+    config["stages"] = [{"name": "one"}, {"name": "other", "heads": {"stacked": 1.0}}]
+    return config, {"train": samples(29), "valid": samples(31, seed=1), "test": samples(9, seed=2)}
+
+
 def enduring() -> tuple[Config, dict[str, Rows]]:
     """Two stages with dropout and augmentation, and a checkpoint after each step."""
     config = pipeline(lively=True, epochs=3, checkpoint={"every": 1})
@@ -119,7 +129,7 @@ def with_bad_samples() -> tuple[Config, dict[str, Rows]]:
 
 
 JOBS: dict[str, Callable[[], tuple[Config, dict[str, Rows]]]] = {
-    each.__name__: each for each in (halves, in_parts, with_bad_samples, enduring)
+    each.__name__: each for each in (halves, in_parts, with_bad_samples, learning_rules, enduring)
 }
 
 
