@@ -1,4 +1,4 @@
-"""Write the reference from the config classes: docs/components.md, and the tables in docs/config.md.
+"""Write the reference from the config classes: docs/components.md, and the tables in docs/config.md and docs/fusion.md.
 
 python docs/write_reference.py
 """
@@ -163,10 +163,38 @@ def tables(text: str) -> str:
     return re.sub(r"(<!-- fields of (\w+) -->)\n.*?<!-- end -->", table, text, flags=re.DOTALL)
 
 
+def fusions(text: str) -> str:
+    """The text of docs/fusion.md with its table of absence and parameters written anew."""
+    core = Registry(found=[]).plugins[0]
+    core.load()
+    counts = (2, 3, 4, 6)
+    rows = [f"| type | absence | {' | '.join(f'M = {count}' for count in counts)} |", "| --- " * 6 + "|"]
+    for name, component in core.components["fusion"].items():
+        if component.level == "feature":
+            cells = [_parameters(component, count) for count in counts]
+            rows.append(f"| `{name}` | {component.absence} | {' | '.join(cells)} |")
+    table = "\n".join(rows)
+    mark = "<!-- table of fusions -->"
+    return re.sub(rf"{mark}\n.*?<!-- end -->", f"{mark}\n\n{table}\n\n<!-- end -->", text, flags=re.DOTALL)
+
+
+def _parameters(component: Any, streams: int) -> str:
+    """How many parameters a fusion of so many streams has, all of width 64."""
+    sources = {f"stream{number}": Source(64, 64) for number in range(streams)}
+    names = list(sources)
+    pair = {"target": names[0], "condition": names[1]} if "condition" in component.model_fields else {}
+    config = component(width=64, **pair)
+    return "refused" if config.check(names) else f"{config.parameters(sources):,}"
+
+
 def pages() -> dict[Path, str]:
     """What should stand in each page that this program writes."""
-    by_hand = HERE / "config.md"
-    return {HERE / "components.md": reference(), by_hand: tables(by_hand.read_text(encoding="utf-8"))}
+    by_hand, choosing = HERE / "config.md", HERE / "fusion.md"
+    return {
+        HERE / "components.md": reference(),
+        by_hand: tables(by_hand.read_text(encoding="utf-8")),
+        choosing: fusions(choosing.read_text(encoding="utf-8")),
+    }
 
 
 if __name__ == "__main__":

@@ -22,3 +22,12 @@ def test_training_loop_computes_what_the_loops_written_by_hand_compute() -> None
         assert 0 < low <= result["ratio"] <= high
         assert result["met"] == (None if result["goal"] is None else result["ratio"] <= result["goal"])
     assert [result["goal"] is not None for result in results] == [True, False, False, False]
+
+
+def test_fusion_growth_compares_fusions_that_give_the_same() -> None:
+    command = [sys.executable, "-m", "benchmarks", "fusion_growth", "--quick", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)["benchmarks"]
+    assert [result["goal"] for result in results] == [2.2, 3.2, None]
+    assert all(result["equal"] for result in results)

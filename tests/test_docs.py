@@ -205,3 +205,11 @@ def headings(page: Path) -> set[str]:
     """The anchors of a page, as Markdown renderers name them."""
     lines = re.findall(r"^#+ (.+)$", BLOCK.sub("", page.read_text(encoding="utf-8")), re.M)
     return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+def test_the_page_of_fusions_tells_when_to_take_each() -> None:
+    core = Registry(found=[]).plugins[0]
+    core.load()
+    text = (DOCS / "fusion.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `(\w+)` \|", re.sub(r"<!-- table.*?<!-- end -->", "", text, flags=re.DOTALL), re.M)
+    assert sorted(told) == sorted(core.components["fusion"])
