@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmsdk.builtin.declarations.captioning import WritingConfig
     from mmsdk.builtin.heads.writing import WritingHead
+    from mmsdk.builtin.layers.attention import CrossBlock, TransformerBlock
     from mmsdk.builtin.layers.pooling import MeanMax
     from mmsdk.builtin.modalities.files import decoding, existing_file
     from mmsdk.builtin.modalities.pictures import on_white, picture
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
         ScoringHead,
         TaskHead,
     )
+    from mmsdk.modules import Parts
     from mmsdk.pipeline import Pipeline
     from mmsdk.plugins import register
     from mmsdk.prediction import Result
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from mmsdk.training import Trained, train
 
 _HOME = {
+    "mmsdk.builtin.layers.attention": "CrossBlock TransformerBlock",
     "mmsdk.builtin.layers.pooling": "MeanMax",
     "mmsdk.builtin.modalities.files": "decoding existing_file",
     "mmsdk.builtin.declarations.captioning": "WritingConfig",
@@ -90,6 +93,7 @@ _HOME = {
     "mmsdk.interfaces": (
         "DecisionFusion Encoder FeatureFusion FusionStrategy Metric Modality Prediction ScoringHead TaskHead"
     ),
+    "mmsdk.modules": "Parts",
     "mmsdk.pipeline": "Pipeline",
     "mmsdk.plugins": "register",
     "mmsdk.prediction": "Result",
@@ -111,6 +115,7 @@ __all__ = [
     "Column",
     "ConfigError",
     "ConfigPath",
+    "CrossBlock",
     "DataError",
     "DecisionConfig",
     "DecisionFusion",
@@ -133,6 +138,7 @@ __all__ = [
     "MmsdkError",
     "Modality",
     "ModalityConfig",
+    "Parts",
     "Pipeline",
     "PipelineConfig",
     "PluginError",
@@ -148,6 +154,7 @@ __all__ = [
     "TaskHead",
     "Trained",
     "TrainingError",
+    "TransformerBlock",
     "UnknownComponentError",
     "WritingConfig",
     "WritingHead",

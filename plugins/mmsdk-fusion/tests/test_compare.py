@@ -6,7 +6,7 @@ import pytest
 
 from mmsdk import ConfigError, Source, load_config
 from mmsdk.testing import FusionContract, PluginContract
-from mmsdk_fusion.plugin import CompareConfig
+from mmsdk_fusion.declarations.vectors import CompareConfig
 
 
 class TestPlugin(PluginContract):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmsdk import ConfigError, Encoding, FusionConfig, Source, load_config
 from mmsdk.testing import FusionContract
-from mmsdk_fusion.plugin import AlignedConfig, BimodalAttentionConfig
+from mmsdk_fusion.declarations.steps import AlignedConfig, BimodalAttentionConfig
 
 WIDE = {"a": Source(6, 6), "b": Source(4, 4)}
 

@@ -1,0 +1,1 @@
+"""Declarations of the strategies, by idea. No torch here: `build` imports it."""
