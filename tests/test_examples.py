@@ -158,6 +158,21 @@ def test_emoji_captions_are_put_together_from_words(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+def test_photographs_are_described_by_what_they_show(tmp_path: Path) -> None:
+    data = real("coco-photos") / "manifest.jsonl"
+    spec = importlib.util.spec_from_file_location("coco_report", EXAMPLES / "coco_captions/report.py")
+    assert spec is not None and spec.loader is not None
+    report = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(report)
+    given = [f"data.path={data}"]
+    trained = mmsdk.train(EXAMPLES / "coco_captions/pipeline.yaml", out=tmp_path / "run", overrides=given, show=False)
+    found = report.report(data, trained.run)
+    assert found["a fifth person"] == pytest.approx(0.927, abs=0.001)
+    assert found["written"] > found["a fifth person"] and found["written for another photograph"] < 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_emoji_are_found_by_their_names_and_names_by_emoji(tmp_path: Path) -> None:
     path = f"data.path={real('emoji') / 'manifest.jsonl'}"
     config = EXAMPLES / "emoji_retrieval/pipeline.yaml"
