@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from mmsdk.formats import Format, Source
     from mmsdk.hookspecs import hookimpl
     from mmsdk.interfaces import (
+        Corruption,
         DecisionFusion,
         Encoder,
         FeatureFusion,
@@ -61,8 +62,10 @@ if TYPE_CHECKING:
     from mmsdk.plugins import register
     from mmsdk.prediction import Result
     from mmsdk.proposal import Column, Proposal
+    from mmsdk.robustness import Damage, evaluate_corruptions
     from mmsdk.samples import Row, read_rows
     from mmsdk.skipping import Skipped
+    from mmsdk.subsets import evaluate_subsets
     from mmsdk.training import Trained, train
 
 _HOME = {
@@ -88,14 +91,16 @@ _HOME = {
     "mmsdk.formats": "Format Source",
     "mmsdk.hookspecs": "hookimpl",
     "mmsdk.interfaces": (
-        "DecisionFusion Encoder FeatureFusion FusionStrategy Metric Modality Prediction ScoringHead TaskHead"
+        "Corruption DecisionFusion Encoder FeatureFusion FusionStrategy Metric Modality Prediction ScoringHead TaskHead"
     ),
     "mmsdk.pipeline": "Pipeline",
     "mmsdk.plugins": "register",
     "mmsdk.prediction": "Result",
     "mmsdk.proposal": "Column Proposal",
+    "mmsdk.robustness": "Damage evaluate_corruptions",
     "mmsdk.samples": "Row read_rows",
     "mmsdk.skipping": "Skipped",
+    "mmsdk.subsets": "evaluate_subsets",
     "mmsdk.training": "Trained train",
 }
 _MODULES = {name: module for module, names in _HOME.items() for name in names.split()}
@@ -111,6 +116,8 @@ __all__ = [
     "Column",
     "ConfigError",
     "ConfigPath",
+    "Corruption",
+    "Damage",
     "DataError",
     "DecisionConfig",
     "DecisionFusion",
@@ -153,6 +160,8 @@ __all__ = [
     "WritingHead",
     "decoding",
     "evaluate",
+    "evaluate_corruptions",
+    "evaluate_subsets",
     "existing_file",
     "hookimpl",
     "load_config",

@@ -21,7 +21,7 @@ from mmsdk.interfaces import DecisionFusion, Encoder, FeatureFusion, Modality, S
 from mmsdk.modalities import Modalities
 from mmsdk.modules import Parts
 from mmsdk.prediction import Result, predict
-from mmsdk.reading import Reading
+from mmsdk.reading import Encodings, Reading
 from mmsdk.samples import Row, Sample
 from mmsdk.wiring import FUSED, over_limit
 
@@ -95,11 +95,17 @@ class Pipeline(nn.Module):
         self, batch: Batch, heads: Sequence[str], generator: torch.Generator | None = None
     ) -> dict[str, HeadOutput]:
         """The output of each named head, in that order."""
-        reading = Reading(self.encoders, self.fusion, batch.rows)
+        return self.judge(batch, heads, Encodings(self.encoders), generator)
+
+    def judge(
+        self, batch: Batch, heads: Sequence[str], encodings: Encodings, generator: torch.Generator | None = None
+    ) -> dict[str, HeadOutput]:
+        """`forward`, with the encodings that were made of the same streams before, if with other `rows`."""
+        reading = Reading(encodings, self.fusion, batch.rows)
         outputs: dict[str, HeadOutput] = {}
         for name in heads:
             head = self.heads[name]
-            inputs = head.view(batch.streams, generator)
+            inputs = encodings.view(name, head, batch.streams, generator)
             reads = reading(self.config.heads[name].reads, inputs)
             offset = self.rank * len(batch.ids)
             step = Step(inputs, batch.rows, reading.fuse, outputs, self.gather, offset, generator)

@@ -2,22 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mmsdk.cli.options import Json, RunFolder, answer, metrics_table
+from mmsdk.cli.tables import figure, table
+from mmsdk.errors import ConfigError
 
 
 def command(
     run: RunFolder,
     data: Annotated[Path | None, typer.Option(help="A .jsonl or .csv file, instead of the run's own data.")] = None,
     split: Annotated[list[str], typer.Option(help="Splits to measure; by default all that were not trained on.")] = [],  # noqa: B006
+    subsets: Annotated[bool, typer.Option("--subsets", help="With each subset of the streams.")] = False,
+    corruptions: Annotated[
+        bool, typer.Option("--corruptions", help="With each stream damaged in ways that its modality knows.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Measure a trained pipeline on a split, or on another file."""
-    from mmsdk.evaluation import evaluate_run
+    if subsets and corruptions:
+        raise ConfigError("--subsets and --corruptions are two measurements: give one of them")
+    if subsets:
+        _subsets(run, data, split, json)
+    elif corruptions:
+        _corruptions(run, data, split, json)
+    else:
+        from mmsdk.evaluation import evaluate_run
 
-    metrics = evaluate_run(run, data, split)
-    answer({"run": str(run), "metrics": metrics}, json, metrics_table(metrics))
+        metrics = evaluate_run(run, data, split)
+        answer({"run": str(run), "metrics": metrics}, json, metrics_table(metrics))
+
+
+def _subsets(run: Path, data: Path | None, split: Sequence[str], json: bool) -> None:
+    from mmsdk.subsets import evaluate_subsets_of_run
+
+    found, limited = evaluate_subsets_of_run(run, data, split)
+    order = [name for subset in found if len(subset) == 1 for name in subset]  # that of the config
+    named = [([name for name in order if name in subset], figures) for subset, figures in found.items()]
+    plain = [{"streams": streams, "metrics": figures} for streams, figures in named]
+    lines = [(" + ".join(streams), figures) for streams, figures in named]
+    notes = [f"{reason}." for reason in limited.values()]
+    answer({"run": str(run), "subsets": plain, "limited": limited}, json, _tables("streams", lines, notes))
+
+
+def _corruptions(run: Path, data: Path | None, split: Sequence[str], json: bool) -> None:
+    from mmsdk.robustness import evaluate_corruptions_of_run
+
+    found = evaluate_corruptions_of_run(run, data, split)
+    lines = [(str(damage or "as it is"), figures) for damage, figures in found.items()]
+    plain = [{**damage._asdict(), "metrics": figures} for damage, figures in found.items() if damage is not None]
+    answer({"run": str(run), "metrics": found[None], "corruptions": plain}, json, _tables("damage", lines))
+
+
+def _tables(first: str, lines: Sequence[tuple[str, Mapping[str, float]]], notes: Sequence[str] = ()) -> str:
+    """A table per `split/head`, with a line for each name and a column for each metric."""
+    titles = dict.fromkeys(name.rpartition("/")[0] for _, figures in lines for name in figures)
+    parts = []
+    for title in titles:
+        own: list[tuple[str, dict[str, Any]]] = [
+            (name, {key.rpartition("/")[2]: v for key, v in figures.items() if key.rpartition("/")[0] == title})
+            for name, figures in lines
+        ]
+        columns = list(dict.fromkeys(metric for _, figures in own for metric in figures))
+        rows = [[name, *(figure(figures.get(metric)) for metric in columns)] for name, figures in own]
+        parts.append(table(title, [first, *columns], rows))
+    return "\n\n".join([*parts, *notes])
