@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmsdk.attribution import SampleWorth, Worth, explain
     from mmsdk.builtin.declarations.captioning import WritingConfig
     from mmsdk.builtin.heads.writing import WritingHead
     from mmsdk.builtin.layers.pooling import MeanMax
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from mmsdk.training import Trained, train
 
 _HOME = {
+    "mmsdk.attribution": "SampleWorth Worth explain",
     "mmsdk.builtin.layers.pooling": "MeanMax",
     "mmsdk.builtin.modalities.files": "decoding existing_file",
     "mmsdk.builtin.declarations.captioning": "WritingConfig",
@@ -147,6 +149,7 @@ __all__ = [
     "Proposal",
     "Result",
     "Row",
+    "SampleWorth",
     "ScoringHead",
     "Skipped",
     "Source",
@@ -156,6 +159,7 @@ __all__ = [
     "Trained",
     "TrainingError",
     "UnknownComponentError",
+    "Worth",
     "WritingConfig",
     "WritingHead",
     "decoding",
@@ -163,6 +167,7 @@ __all__ = [
     "evaluate_corruptions",
     "evaluate_subsets",
     "existing_file",
+    "explain",
     "hookimpl",
     "load_config",
     "on_white",

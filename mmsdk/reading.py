@@ -63,8 +63,12 @@ class Reading:
         root, _, stream = source.partition(".")
         if root != FUSED:
             return self._encode(source, inputs[source])
-        fused = self.fuse({name: self._encode(name, inputs[name]) for name in self.encoders})
+        fused = self.fused(inputs)
         return fused.streams[stream] if stream else fused.encoding
+
+    def fused(self, inputs: Mapping[str, Any]) -> Fused:
+        """All streams, fused."""
+        return self.fuse({name: self._encode(name, inputs[name]) for name in self.encoders})
 
     def _encode(self, stream: str, inputs: Any) -> Encoding:
         encoding = self.encodings(stream, inputs)

@@ -91,14 +91,15 @@ def needs_all(config: PipelineConfig, head: str) -> str | None:
 
 
 def outputs_of_subsets(
-    pipeline: Pipeline, batch: Batch, heads: Mapping[Subset, Sequence[str]]
+    pipeline: Pipeline, batch: Batch, heads: Mapping[Subset, Sequence[str]], encodings: Encodings
 ) -> Iterator[tuple[Subset, dict[str, HeadOutput]]]:
-    """What the heads of each subset say of a batch with these streams alone, on the processor. In `inference` only."""
-    there = to_device(batch, pipeline.device)
-    encodings = Encodings(pipeline.encoders)
+    """What the heads of each subset say of a batch with these streams alone, on the processor.
+
+    batch: on the pipeline's device. encodings: of this batch, filled where they are not yet. In `inference` only.
+    """
     for subset, names in heads.items():
-        rows = {name: own if name in subset else torch.full_like(own, -1) for name, own in there.rows.items()}
-        outputs = pipeline.judge(there._replace(rows=rows), names, encodings)
+        rows = {name: own if name in subset else torch.full_like(own, -1) for name, own in batch.rows.items()}
+        outputs = pipeline.judge(batch._replace(rows=rows), names, encodings)
         yield subset, {name: on_cpu(output) for name, output in outputs.items()}
 
 
@@ -128,8 +129,9 @@ def _measured(
         for each in own.values():
             each[ROWS] = Rows()
     for _, batch in collated(pipeline, batches(part.rows, BATCH_SIZE), part.heads, skipped):
+        there, encodings = to_device(batch, pipeline.device), Encodings(pipeline.encoders)
         with inference(pipeline):
-            for subset, outputs in outputs_of_subsets(pipeline, batch, heads):
+            for subset, outputs in outputs_of_subsets(pipeline, there, heads, encodings):
                 take(metrics[subset], outputs, batch)
     return {subset: _told(computed(own)) for subset, own in metrics.items()}
 

@@ -70,4 +70,4 @@ def _tables(first: str, lines: Sequence[tuple[str, Mapping[str, float]]], notes:
         columns = list(dict.fromkeys(metric for _, figures in own for metric in figures))
         rows = [[name, *(figure(figures.get(metric)) for metric in columns)] for name, figures in own]
         parts.append(table(title, [first, *columns], rows))
-    return "\n\n".join([*parts, *notes])
+    return "\n\n".join([*parts, *notes]) or "no metrics: no held-out split"
