@@ -92,20 +92,21 @@ class Pipeline(nn.Module):
         return next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
 
     def forward(
-        self, batch: Batch, heads: Sequence[str], generator: torch.Generator | None = None
+        self,
+        batch: Batch,
+        heads: Sequence[str],
+        generator: torch.Generator | None = None,
+        encodings: Encodings | None = None,
     ) -> dict[str, HeadOutput]:
-        """The output of each named head, in that order."""
-        return self.judge(batch, heads, Encodings(self.encoders), generator)
+        """The output of each named head, in that order.
 
-    def judge(
-        self, batch: Batch, heads: Sequence[str], encodings: Encodings, generator: torch.Generator | None = None
-    ) -> dict[str, HeadOutput]:
-        """`forward`, with the encodings that were made of the same streams before, if with other `rows`."""
-        reading = Reading(encodings, self.fusion, batch.rows)
+        encodings: what was made of the same streams before, if with other `rows`; what is new is added to it.
+        """
+        reading = Reading(encodings or Encodings(self.encoders), self.fusion, batch.rows)
         outputs: dict[str, HeadOutput] = {}
         for name in heads:
             head = self.heads[name]
-            inputs = encodings.view(name, head, batch.streams, generator)
+            inputs = reading.encodings.view(name, head, batch.streams, generator)
             reads = reading(self.config.heads[name].reads, inputs)
             offset = self.rank * len(batch.ids)
             step = Step(inputs, batch.rows, reading.fuse, outputs, self.gather, offset, generator)

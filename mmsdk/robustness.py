@@ -118,7 +118,7 @@ def _measured(
             for damage, variant in _variants(pipeline, rows, there, known, collators):
                 # What is clean is encoded first, and kept; what is damaged, only while it is judged.
                 own = encodings if damage is None else encodings.copy()
-                outputs = pipeline.judge(variant, part.heads, own)
+                outputs = pipeline(variant, part.heads, encodings=own)
                 take(found[damage], {name: on_cpu(output) for name, output in outputs.items()}, batch)
     return found
 

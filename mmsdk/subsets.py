@@ -99,7 +99,7 @@ def outputs_of_subsets(
     """
     for subset, names in heads.items():
         rows = {name: own if name in subset else torch.full_like(own, -1) for name, own in batch.rows.items()}
-        outputs = pipeline.judge(batch._replace(rows=rows), names, encodings)
+        outputs = pipeline(batch._replace(rows=rows), names, encodings=encodings)
         yield subset, {name: on_cpu(output) for name, output in outputs.items()}
 
 

@@ -22,3 +22,11 @@ def test_training_loop_computes_what_the_loops_written_by_hand_compute() -> None
         assert 0 < low <= result["ratio"] <= high
         assert result["met"] == (None if result["goal"] is None else result["ratio"] <= result["goal"])
     assert [result["goal"] is not None for result in results] == [True, False, False, False]
+
+
+def test_subsets_are_compared_with_the_same_evaluation() -> None:
+    command = [sys.executable, "-m", "benchmarks", "subsets", "--quick", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(done.stdout)["benchmarks"]
+    assert result["equal"] and result["goal"] == 1.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -60,14 +60,20 @@ def _corruptions(run: Path, data: Path | None, split: Sequence[str], json: bool)
 
 def _tables(first: str, lines: Sequence[tuple[str, Mapping[str, float]]], notes: Sequence[str] = ()) -> str:
     """A table per `split/head`, with a line for each name and a column for each metric."""
-    titles = dict.fromkeys(name.rpartition("/")[0] for _, figures in lines for name in figures)
+    titles = dict.fromkeys(_table_of(name) for _, figures in lines for name in figures)
     parts = []
     for title in titles:
-        own: list[tuple[str, dict[str, Any]]] = [
-            (name, {key.rpartition("/")[2]: v for key, v in figures.items() if key.rpartition("/")[0] == title})
-            for name, figures in lines
+        columns = [
+            name for name in dict.fromkeys(n for _, figures in lines for n in figures) if _table_of(name) == title
         ]
-        columns = list(dict.fromkeys(metric for _, figures in own for metric in figures))
-        rows = [[name, *(figure(figures.get(metric)) for metric in columns)] for name, figures in own]
-        parts.append(table(title, [first, *columns], rows))
+        rows = [[line, *(_cell(name, figures.get(name)) for name in columns)] for line, figures in lines]
+        parts.append(table(title, [first, *(name.rpartition("/")[2] for name in columns)], rows))
     return "\n\n".join([*parts, *notes]) or "no metrics: no held-out split"
+
+
+def _table_of(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _cell(name: str, value: float | None) -> str:
+    return f"{value:,.0f}" if value is not None and name.endswith("/rows") else figure(value)

@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmsdk.cli.options import Json, RunFolder, answer
-from mmsdk.cli.tables import figure, table
+from mmsdk.cli.tables import bar, figure, table
 from mmsdk.errors import DataError
 
 if TYPE_CHECKING:
     from mmsdk.attribution import Worth
-
-BAR = 30
-"""The length of the longest bar."""
 
 
 def command(
@@ -58,7 +55,7 @@ def _text(worth: Worth) -> str:
         f"{worth.split}/{worth.head}/{worth.metric}{lower}: {figure(everything)} with all streams, {figure(nothing)} "
         f"without any, over {worth.rows:,} samples"
     )
-    parts = [table(title, ["stream", "worth", "", *(["weight"] if worth.weights else [])], _shares(worth))]
+    parts = [table(title, ["stream", "worth", *(["weight"] if worth.weights else []), ""], _shares(worth))]
     if worth.interactions:
         pairs = [
             [" + ".join(_in_order(pair, list(worth.shapley))), _signed(value)]
@@ -69,10 +66,9 @@ def _text(worth: Worth) -> str:
 
 
 def _shares(worth: Worth) -> Iterator[list[str]]:
-    longest = max(map(abs, worth.shapley.values())) or 1.0
+    longest = max(map(abs, worth.shapley.values()))
     for name, value in worth.shapley.items():
-        bar = "█" * round(BAR * abs(value) / longest)
-        yield [name, _signed(value), bar.ljust(BAR), *([figure(worth.weights[name])] if worth.weights else [])]
+        yield [name, _signed(value), *([figure(worth.weights[name])] if worth.weights else []), bar(value, longest)]
 
 
 def _signed(value: float) -> str:
