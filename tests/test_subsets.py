@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import mmsdk
+from mmsdk.attribution import explain
 from mmsdk.errors import ConfigError, DataError
 from mmsdk.evaluation import evaluate
 from mmsdk.modalities import Modalities
@@ -123,6 +124,9 @@ def test_what_needs_every_stream_is_judged_with_all_of_them_alone(fresh_registry
     assert judged[frozenset(STREAMS)] == {"y", "alone"}
     assert judged[frozenset({"word"})] == {"alone"} and judged[frozenset({"other"})] == set()
     assert "needs every stream" in str(needs_all(pipeline.config, "y")) and needs_all(pipeline.config, "alone") is None
+    with pytest.raises(ConfigError, match=r"'strict' needs every stream.*no single stream's worth can be told"):
+        explain(pipeline, whole, whole, head="y")
+    assert explain(pipeline, whole, whole).head == "alone"
 
 
 def test_groups_of_rows_are_judged_as_a_whole() -> None:
@@ -144,6 +148,8 @@ def test_groups_of_rows_are_judged_as_a_whole() -> None:
     samples = grouped([as_row(values, str(number)) for number, values in enumerate(rows)], config.group_by)
     pipeline = Pipeline(config, Modalities(config).fit(lambda: samples)).eval()
     found = evaluate_subsets(pipeline, {"mine": rows})
+    with pytest.raises(ConfigError, match=r"'mood' \(token_classification\) gives no scores of one answer per sample"):
+        explain(pipeline, rows, rows, head="mood")
     for subset, figures in found.items():
         kept = [{name: value for name, value in row.items() if name not in streams or name in subset} for row in rows]
         assert figures["mine/mood/accuracy"] == pytest.approx(evaluate(pipeline, {"mine": kept})["mine/mood/accuracy"])
