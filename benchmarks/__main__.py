@@ -10,7 +10,7 @@ from importlib import import_module
 
 from benchmarks.measuring import Result
 
-NAMES = ["training_loop", "fusion_growth"]
+NAMES = ["fusion_growth", "subsets", "training_loop"]
 
 
 def main() -> None:

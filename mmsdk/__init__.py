@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmsdk.attribution import SampleWorth, Worth, explain
     from mmsdk.builtin.declarations.captioning import WritingConfig
     from mmsdk.builtin.heads.writing import WritingHead
     from mmsdk.builtin.layers.attention import CrossBlock, TransformerBlock
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from mmsdk.formats import Format, Source
     from mmsdk.hookspecs import hookimpl
     from mmsdk.interfaces import (
+        Corruption,
         DecisionFusion,
         Encoder,
         FeatureFusion,
@@ -63,12 +65,15 @@ if TYPE_CHECKING:
     from mmsdk.plugins import register
     from mmsdk.prediction import Result
     from mmsdk.proposal import Column, Proposal
+    from mmsdk.robustness import Damage, evaluate_corruptions
     from mmsdk.samples import Row, read_rows
     from mmsdk.skipping import Skipped
+    from mmsdk.subsets import evaluate_subsets
     from mmsdk.training import Trained, train
 
 _HOME = {
     "mmsdk.builtin.layers.attention": "CrossBlock TransformerBlock",
+    "mmsdk.attribution": "SampleWorth Worth explain",
     "mmsdk.builtin.layers.pooling": "MeanMax",
     "mmsdk.builtin.modalities.files": "decoding existing_file",
     "mmsdk.builtin.declarations.captioning": "WritingConfig",
@@ -91,15 +96,17 @@ _HOME = {
     "mmsdk.formats": "Format Source",
     "mmsdk.hookspecs": "hookimpl",
     "mmsdk.interfaces": (
-        "DecisionFusion Encoder FeatureFusion FusionStrategy Metric Modality Prediction ScoringHead TaskHead"
+        "Corruption DecisionFusion Encoder FeatureFusion FusionStrategy Metric Modality Prediction ScoringHead TaskHead"
     ),
     "mmsdk.modules": "Parts",
     "mmsdk.pipeline": "Pipeline",
     "mmsdk.plugins": "register",
     "mmsdk.prediction": "Result",
     "mmsdk.proposal": "Column Proposal",
+    "mmsdk.robustness": "Damage evaluate_corruptions",
     "mmsdk.samples": "Row read_rows",
     "mmsdk.skipping": "Skipped",
+    "mmsdk.subsets": "evaluate_subsets",
     "mmsdk.training": "Trained train",
 }
 _MODULES = {name: module for module, names in _HOME.items() for name in names.split()}
@@ -115,7 +122,9 @@ __all__ = [
     "Column",
     "ConfigError",
     "ConfigPath",
+    "Corruption",
     "CrossBlock",
+    "Damage",
     "DataError",
     "DecisionConfig",
     "DecisionFusion",
@@ -146,6 +155,7 @@ __all__ = [
     "Proposal",
     "Result",
     "Row",
+    "SampleWorth",
     "ScoringHead",
     "Skipped",
     "Source",
@@ -156,11 +166,15 @@ __all__ = [
     "TrainingError",
     "TransformerBlock",
     "UnknownComponentError",
+    "Worth",
     "WritingConfig",
     "WritingHead",
     "decoding",
     "evaluate",
+    "evaluate_corruptions",
+    "evaluate_subsets",
     "existing_file",
+    "explain",
     "hookimpl",
     "load_config",
     "on_white",

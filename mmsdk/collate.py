@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,8 @@ from mmsdk.modalities import Port
 from mmsdk.samples import Row
 
 MEMORY_BYTES = 512 * 2**20
+Change = Callable[[Port, Row, Any], Any]
+"""What becomes of an item of a stream."""
 Items = dict[str, tuple[Any, Any, Any]]
 """By port: what tells equal values apart, the item, and the value, because an id() is only good while that lives."""
 
@@ -42,14 +44,14 @@ class Collator:
         self._memory: dict[tuple[str, Any], tuple[Any, Any]] = {}  # the item and, again, the value
         self._room = MEMORY_BYTES
 
-    def __call__(self, rows: Sequence[Row | None], epoch: int = 0) -> Collated:
-        """None stands for a place that is only filled up. `epoch` varies the augmentation."""
+    def __call__(self, rows: Sequence[Row | None], epoch: int = 0, change: Change | None = None) -> Collated:
+        """None stands for a place that is only filled up. `epoch` varies the augmentation; `change` comes after it."""
         bad: dict[int, DecodeError] = {}
         streams: list[Items] = []
         targets: list[Items] = []
         for place, row in enumerate(rows):
             try:
-                read = self._read(self.streams, row, epoch), self._read(self.targets, row, None)
+                read = self._read(self.streams, row, epoch, change), self._read(self.targets, row, None, None)
             except DecodeError as error:
                 bad[place] = error
                 read = {}, {}
@@ -58,7 +60,7 @@ class Collator:
         ids = [row.id if row is not None else "" for row in rows]
         return Collated(Batch(ids, *_stacked(self.streams, streams), *_stacked(self.targets, targets)), bad)
 
-    def _read(self, ports: Sequence[Port], row: Row | None, epoch: int | None) -> Items:
+    def _read(self, ports: Sequence[Port], row: Row | None, epoch: int | None, change: Change | None) -> Items:
         """The item of each port that has a value in the row, augmented where there is an epoch."""
         items: Items = {}
         for port in ports if row is not None else ():
@@ -69,7 +71,9 @@ class Collator:
             who = identity(value)
             item = self._prepared(port, row, value, who)
             if self.seed is not None and epoch is not None and augments(port.modality):
-                item = port.modality.augment(item, _random(self.seed, epoch, port, row))
+                item = port.modality.augment(item, randomness(port, row, self.seed, epoch))
+            if change is not None:
+                who, item = _luck(port, row), change(port, row, item)
             items[port.name] = (who, item, value)
         return items
 
@@ -123,11 +127,16 @@ def identity(value: Any) -> Any:
     return (type(value), value) if isinstance(value, str | Path | bytes | int | float) else id(value)
 
 
-def _random(seed: int, epoch: int, port: Port, row: Row) -> np.random.Generator:
-    """Rows that share a value share its augmentation, wherever the data lies and however many workers there are."""
-    raw = row.value(port.column)
-    text = f"{seed} {epoch} {port.name} {raw if isinstance(raw, str | int | float) else row.id}"
+def randomness(port: Port, row: Row, *seeds: int | str) -> np.random.Generator:
+    """Rows that share a value share what is random, wherever the data lies and however many workers there are."""
+    text = " ".join(map(str, (*seeds, port.name, _luck(port, row))))
     return np.random.default_rng(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()))
+
+
+def _luck(port: Port, row: Row) -> str | int | float:
+    """What rows have in common that share what is random."""
+    raw = row.value(port.column)
+    return raw if isinstance(raw, str | int | float) else row.id
 
 
 def _size(item: Any) -> int:

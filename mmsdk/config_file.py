@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from mmsdk.config import PipelineConfig
+from mmsdk.config_problems import Keys, explained, shown
 from mmsdk.errors import ConfigError, listed
-from mmsdk.explanation import Keys, explained, shown
 from mmsdk.fields import CommandLineText
 
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mmsdk.collate import Collator
-from mmsdk.config import DataConfig, PipelineConfig
+from mmsdk.containers import Batch, HeadOutput
 from mmsdk.errors import DataError, DecodeError, listed
-from mmsdk.grouping import grouped, load_samples
 from mmsdk.interfaces import Metric
 from mmsdk.pipeline import Pipeline, target_of
 from mmsdk.prediction import inference, outputs_of
-from mmsdk.run import Run
-from mmsdk.samples import Row, Sample, as_row, read_rows
+from mmsdk.run_data import Part, parts_in_memory, parts_of_run
+from mmsdk.samples import Row, Sample
 from mmsdk.sampling import FILLER, batches, share
 
 Metrics = dict[str, dict[str, Metric]]
+BATCH_SIZE = 256
 
 
 def measure(
@@ -25,7 +25,7 @@ def measure(
     rows: Sequence[Row],
     heads: Sequence[str],
     *,
-    batch_size: int = 256,
+    batch_size: int = BATCH_SIZE,
     rank: int = 0,
     processes: int = 1,
     skipped: list[DecodeError] | None = None,
@@ -35,22 +35,47 @@ def measure(
     A sample that cannot be read is put on the list `skipped`, or raised where there is none.
     """
     names = [name for name in heads if name in pipeline.config.heads]
-    ports = [port for port in pipeline.modalities.target_ports if port.name in names]
+    metrics = fresh_metrics(pipeline, names)
+    shares = (share(whole, rank, processes)[0] for whole in batches(range(len(rows)), batch_size))
+    for _, batch in collated(
+        pipeline, ([rows[p] if p != FILLER else None for p in own] for own in shares), names, skipped
+    ):
+        with inference(pipeline):
+            take(metrics, outputs_of(pipeline, batch, names), batch)
+    return metrics
+
+
+def collated(
+    pipeline: Pipeline,
+    parts: Iterable[Sequence[Row | None]],
+    heads: Sequence[str],
+    skipped: list[DecodeError] | None,
+) -> Iterator[tuple[list[Row | None], Batch]]:
+    """Rows and their batch, with the heads' targets; None stands for a row that takes no part in it.
+
+    A sample that cannot be read is put on the list `skipped`, or raised where there is none.
+    """
+    ports = [port for port in pipeline.modalities.target_ports if port.name in heads]
     collator = Collator(pipeline.modalities.stream_ports, ports)
-    metrics: Metrics = {name: dict(pipeline.heads[name].metrics()) for name in names}
-    for whole in batches(range(len(rows)), batch_size):
-        places = share(whole, rank, processes)[0]
-        collated = collator([rows[place] if place != FILLER else None for place in places])
-        for error in collated.bad.values():
+    for rows in parts:
+        batch, bad = collator(rows)
+        for error in bad.values():
             if skipped is None:
                 raise error
             skipped.append(error)
-        with inference(pipeline):
-            for name, output in outputs_of(pipeline, collated.batch, names).items():
-                target = target_of(collated.batch, name)
-                for metric in metrics[name].values():
-                    metric.update(output, target)
-    return metrics
+        yield [None if place in bad else row for place, row in enumerate(rows)], batch
+
+
+def fresh_metrics(pipeline: Pipeline, heads: Sequence[str]) -> Metrics:
+    return {name: dict(pipeline.heads[name].metrics()) for name in heads}
+
+
+def take(metrics: Metrics, outputs: Mapping[str, HeadOutput], batch: Batch) -> None:
+    """Let the metrics of each head see one batch."""
+    for name, output in outputs.items():
+        target = target_of(batch, name)
+        for metric in metrics[name].values():
+            metric.update(output, target)
 
 
 def computed(metrics: Metrics) -> dict[str, float]:
@@ -69,34 +94,11 @@ def evaluate(
     """The metrics of every split given as lists of rows, keys `split/head/metric`.
 
     Raises:
+        ConfigError: there is no such head.
         DataError: a split without rows, rows that cannot be grouped, or a sample that cannot be read.
     """
-    pipeline = pipeline if isinstance(pipeline, Pipeline) else Pipeline.load(pipeline)
-    splits = {
-        split: [each if isinstance(each, Row) else as_row(each, f"{split}[{n}]") for n, each in enumerate(rows)]
-        for split, rows in data.items()
-    }
-    by = pipeline.config.group_by
-    return _figures(pipeline, {split: grouped(rows, by) for split, rows in splits.items()}, heads, skipped)
-
-
-def _figures(
-    pipeline: Pipeline,
-    splits: Mapping[str, Sequence[Row]],
-    heads: Sequence[str] | None = None,
-    skipped: list[DecodeError] | None = None,
-) -> dict[str, float]:
-    """`split/head/metric` -> figure, of samples."""
-    found: dict[str, float] = {}
-    for split, rows in splits.items():
-        if not rows:
-            raise DataError(f"Split '{split}' has no rows")
-        figures = computed(measure(pipeline, rows, heads or list(pipeline.config.heads), skipped=skipped))
-        if not figures:
-            columns = [str(port.column) for port in pipeline.modalities.target_ports]
-            raise DataError(f"Split '{split}' has nothing to measure by: no row has a value in {listed(columns)}")
-        found |= {f"{split}/{name}": figure for name, figure in figures.items()}
-    return found
+    pipeline = opened(pipeline)
+    return _figures(pipeline, parts_in_memory(pipeline.config, data, heads), skipped)
 
 
 def evaluate_run(folder: Path, data: Path | None = None, splits: Sequence[str] = ()) -> dict[str, float]:
@@ -109,26 +111,31 @@ def evaluate_run(folder: Path, data: Path | None = None, splits: Sequence[str] =
         CheckpointError: the folder holds no finished run.
     """
     pipeline = Pipeline.load(folder)
-    if data is not None and not splits:
-        return evaluate(pipeline, {data.stem: list(read_rows(data))})
-    if not (folder / "config.json").is_file():
-        raise DataError(f"{folder}: a saved pipeline without its run has no data of its own: give --data FILE")
-    config = PipelineConfig.model_validate(Run(folder).facts()["config"])
+    return _figures(pipeline, parts_of_run(folder, pipeline.config, data, splits))
+
+
+def opened(pipeline: Pipeline | str | Path) -> Pipeline:
+    return pipeline if isinstance(pipeline, Pipeline) else Pipeline.load(pipeline)
+
+
+def _figures(pipeline: Pipeline, parts: Sequence[Part], skipped: list[DecodeError] | None = None) -> dict[str, float]:
+    """`split/head/metric` -> figure, of samples."""
     found: dict[str, float] = {}
-    known: dict[str, None] = {}
-    for stage in config.steps():
-        source = stage.data or config.data
-        if data is not None:
-            column = (source.split_column if source is not None else None) or "split"
-            source = DataConfig(path=data, split_column=column)
-        if source is None:
-            raise DataError(f"{folder}: this run was trained on data from Python: give a file with --data FILE")
-        tables = load_samples(source, config.group_by)
-        known |= dict.fromkeys(tables)
-        wanted = splits or [name for name in tables if name != source.train_split]
-        chosen = {name: rows for name, rows in tables.items() if name in wanted}
-        found |= _figures(pipeline, chosen, list(stage.heads or config.heads))
-    for name in splits:
-        if name not in known:
-            raise DataError(f"There is no split '{name}'. There is: {listed(known)}.")
+    for part in parts:
+        require_rows(part)
+        figures = computed(measure(pipeline, part.rows, part.heads, skipped=skipped))
+        if not figures:
+            raise nothing_to_measure(pipeline, part)
+        found |= {f"{part.split}/{name}": figure for name, figure in figures.items()}
     return found
+
+
+def require_rows(part: Part) -> None:
+    if not part.rows:
+        raise DataError(f"Split '{part.split}' has no rows")
+
+
+def nothing_to_measure(pipeline: Pipeline, part: Part) -> DataError:
+    """What to say where no metric has a figure."""
+    columns = [str(port.column) for port in pipeline.modalities.target_ports if port.name in part.heads]
+    return DataError(f"Split '{part.split}' has nothing to measure by: no row has a value in {listed(columns)}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,6 +20,18 @@ from mmsdk.formats import Format
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+class Corruption(NamedTuple):
+    """A way in which items of a modality go bad, by degrees.
+
+    unit: of the severities, as a person says it, such as "sd" or "dB". severities: from mild to severe.
+    apply: (item, severity, rng) -> another item; `item` itself stays as it is, and all that is random comes from rng.
+    """
+
+    unit: str
+    severities: Sequence[float]
+    apply: Callable[[Any, float, np.random.Generator], Any]
 
 
 class Modality(ABC):
@@ -67,6 +79,11 @@ class Modality(ABC):
     def augment(self, item: Any, rng: np.random.Generator) -> Any:
         """A random variant of an item, for training. `item` itself stays as it is."""
         return item
+
+    @property
+    def corruptions(self) -> Mapping[str, Corruption]:
+        """By name, the ways in which values go bad in practice; `mmsdk evaluate --corruptions` tells what they cost."""
+        return {}
 
     def length(self, item: Any) -> int:
         """How long the item is, for batches of similar lengths."""

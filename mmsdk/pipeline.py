@@ -21,7 +21,7 @@ from mmsdk.interfaces import DecisionFusion, Encoder, FeatureFusion, Modality, S
 from mmsdk.modalities import Modalities
 from mmsdk.modules import Parts
 from mmsdk.prediction import Result, predict
-from mmsdk.reading import Reading
+from mmsdk.reading import Encodings, Reading
 from mmsdk.samples import Row, Sample
 from mmsdk.wiring import FUSED, over_limit
 
@@ -92,14 +92,21 @@ class Pipeline(nn.Module):
         return next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
 
     def forward(
-        self, batch: Batch, heads: Sequence[str], generator: torch.Generator | None = None
+        self,
+        batch: Batch,
+        heads: Sequence[str],
+        generator: torch.Generator | None = None,
+        encodings: Encodings | None = None,
     ) -> dict[str, HeadOutput]:
-        """The output of each named head, in that order."""
-        reading = Reading(self.encoders, self.fusion, batch.rows)
+        """The output of each named head, in that order.
+
+        encodings: what was made of the same streams before, if with other `rows`; what is new is added to it.
+        """
+        reading = Reading(encodings or Encodings(self.encoders), self.fusion, batch.rows)
         outputs: dict[str, HeadOutput] = {}
         for name in heads:
             head = self.heads[name]
-            inputs = head.view(batch.streams, generator)
+            inputs = reading.encodings.view(name, head, batch.streams, generator)
             reads = reading(self.config.heads[name].reads, inputs)
             offset = self.rank * len(batch.ids)
             step = Step(inputs, batch.rows, reading.fuse, outputs, self.gather, offset, generator)

@@ -133,7 +133,7 @@ def inference(pipeline: Pipeline) -> Iterator[None]:
 def outputs_of(pipeline: Pipeline, batch: Batch, heads: Sequence[str]) -> dict[str, HeadOutput]:
     """The heads' outputs, on the processor."""
     outputs = pipeline(to_device(batch, pipeline.device), heads)
-    return {name: _on_cpu(output) for name, output in outputs.items()}
+    return {name: on_cpu(output) for name, output in outputs.items()}
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
@@ -150,7 +150,8 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     return Batch(batch.ids, *(moved(part) for part in batch[1:]))
 
 
-def _on_cpu(output: HeadOutput) -> HeadOutput:
+def on_cpu(output: HeadOutput) -> HeadOutput:
+    """The output on the processor; scores and embeddings in float32."""
     embeddings = {name: vectors.float().cpu() for name, vectors in output.embeddings.items()}
     tensors: dict[str, Any] = {
         name: part.cpu() for name, part in output._asdict().items() if isinstance(part, torch.Tensor)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 
 FILLER = -1
+Each = TypeVar("Each")
 
 
 def shuffled(count: int, seed: int, stage: int, epoch: int, groups: Sequence[Hashable] | None = None) -> list[int]:
@@ -22,7 +24,7 @@ def shuffled(count: int, seed: int, stage: int, epoch: int, groups: Sequence[Has
     return [place for index in rng.permutation(len(together)) for place in rng.permutation(together[index]).tolist()]
 
 
-def batches(order: Sequence[int], size: int) -> list[list[int]]:
+def batches(order: Sequence[Each], size: int) -> list[list[Each]]:
     """The global batches of an epoch; the last may be smaller."""
     return [list(order[start : start + size]) for start in range(0, len(order), size)]
 

@@ -31,3 +31,11 @@ def test_fusion_growth_compares_fusions_that_give_the_same() -> None:
     results = json.loads(done.stdout)["benchmarks"]
     assert [result["goal"] for result in results] == [2.2, 3.2, None]
     assert all(result["equal"] for result in results)
+
+
+def test_subsets_are_compared_with_the_same_evaluation() -> None:
+    command = [sys.executable, "-m", "benchmarks", "subsets", "--quick", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(done.stdout)["benchmarks"]
+    assert result["equal"] and result["goal"] == 1.5

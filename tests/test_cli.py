@@ -139,6 +139,7 @@ def test_help_lists_our_commands_and_those_of_plugins(cli: Cli, bring: Callable[
         "data",
         "train",
         "evaluate",
+        "explain",
         "predict",
         "embed",
         "doctor",

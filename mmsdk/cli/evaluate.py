@@ -2,22 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mmsdk.cli.options import Json, RunFolder, answer, metrics_table
+from mmsdk.cli.tables import figure, table
+from mmsdk.errors import ConfigError
 
 
 def command(
     run: RunFolder,
     data: Annotated[Path | None, typer.Option(help="A .jsonl or .csv file, instead of the run's own data.")] = None,
     split: Annotated[list[str], typer.Option(help="Splits to measure; by default all that were not trained on.")] = [],  # noqa: B006
+    subsets: Annotated[bool, typer.Option("--subsets", help="With each subset of the streams.")] = False,
+    corruptions: Annotated[
+        bool, typer.Option("--corruptions", help="With each stream damaged in ways that its modality knows.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Measure a trained pipeline on a split, or on another file."""
-    from mmsdk.evaluation import evaluate_run
+    if subsets and corruptions:
+        raise ConfigError("--subsets and --corruptions are two measurements: give one of them")
+    if subsets:
+        _subsets(run, data, split, json)
+    elif corruptions:
+        _corruptions(run, data, split, json)
+    else:
+        from mmsdk.evaluation import evaluate_run
 
-    metrics = evaluate_run(run, data, split)
-    answer({"run": str(run), "metrics": metrics}, json, metrics_table(metrics))
+        metrics = evaluate_run(run, data, split)
+        answer({"run": str(run), "metrics": metrics}, json, metrics_table(metrics))
+
+
+def _subsets(run: Path, data: Path | None, split: Sequence[str], json: bool) -> None:
+    from mmsdk.subsets import evaluate_subsets_of_run
+
+    found, limited = evaluate_subsets_of_run(run, data, split)
+    order = [name for subset in found if len(subset) == 1 for name in subset]  # that of the config
+    named = [([name for name in order if name in subset], figures) for subset, figures in found.items()]
+    plain = [{"streams": streams, "metrics": figures} for streams, figures in named]
+    lines = [(" + ".join(streams), figures) for streams, figures in named]
+    notes = [f"{reason}." for reason in limited.values()]
+    answer({"run": str(run), "subsets": plain, "limited": limited}, json, _tables("streams", lines, notes))
+
+
+def _corruptions(run: Path, data: Path | None, split: Sequence[str], json: bool) -> None:
+    from mmsdk.robustness import evaluate_corruptions_of_run
+
+    found = evaluate_corruptions_of_run(run, data, split)
+    lines = [(str(damage or "as it is"), figures) for damage, figures in found.items()]
+    plain = [{**damage._asdict(), "metrics": figures} for damage, figures in found.items() if damage is not None]
+    answer({"run": str(run), "metrics": found[None], "corruptions": plain}, json, _tables("damage", lines))
+
+
+def _tables(first: str, lines: Sequence[tuple[str, Mapping[str, float]]], notes: Sequence[str] = ()) -> str:
+    """A table per `split/head`, with a line for each name and a column for each metric."""
+    titles = dict.fromkeys(_table_of(name) for _, figures in lines for name in figures)
+    parts = []
+    for title in titles:
+        columns = [
+            name for name in dict.fromkeys(n for _, figures in lines for n in figures) if _table_of(name) == title
+        ]
+        rows = [[line, *(_cell(name, figures.get(name)) for name in columns)] for line, figures in lines]
+        parts.append(table(title, [first, *(name.rpartition("/")[2] for name in columns)], rows))
+    return "\n\n".join([*parts, *notes]) or "no metrics: no held-out split"
+
+
+def _table_of(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _cell(name: str, value: float | None) -> str:
+    return f"{value:,.0f}" if value is not None and name.endswith("/rows") else figure(value)

@@ -1,9 +1,11 @@
 """The metrics of the built-in heads, and those of torchmetrics. Each follows the protocol `Metric`."""
 
+from mmsdk.metrics.base import Rows
 from mmsdk.metrics.labels import (
     Accuracy,
     BalancedAccuracy,
     CalibrationError,
+    Confidence,
     LogLoss,
     MacroF1,
     MicroF1,
@@ -22,6 +24,7 @@ __all__ = [
     "BalancedAccuracy",
     "Bleu",
     "CalibrationError",
+    "Confidence",
     "ExactMatch",
     "LogLoss",
     "MacroF1",
@@ -35,6 +38,7 @@ __all__ = [
     "Recall",
     "RootMeanSquaredError",
     "RougeL",
+    "Rows",
     "Share",
     "SubsetAccuracy",
     "TokenAccuracy",

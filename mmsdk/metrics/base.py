@@ -67,6 +67,18 @@ class RowMetric(ABC):
         return self.figure(*columns) if columns and len(columns[0]) else NAN
 
 
+class Rows(RowMetric):
+    """How many rows were judged; of a head with targets, of those that have one."""
+
+    def keep(self, output: HeadOutput, target: Inputs | None) -> tuple[Tensor, ...] | None:
+        assert output.present is not None
+        rows = output.present if target is None else output.present & target["present"]
+        return (rows[rows],)
+
+    def figure(self, *columns: Tensor) -> float:
+        return float(len(columns[0]))
+
+
 def counted(output: HeadOutput, target: Inputs) -> tuple[Tensor, Tensor]:
     """Scores and truth of the rows that count, or of the tokens.
 

@@ -122,6 +122,21 @@ class CalibrationError(SumMetric):
         return float((confidence - right).abs().sum() / rows.sum())
 
 
+class Confidence(SumMetric):
+    """The mean probability of what is said. Above the accuracy it is too sure of itself, below too modest."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+
+    def add(self, output: HeadOutput, target: Inputs) -> Tensor:
+        scores, _ = counted(output, target)
+        confidence = scores.double().exp().amax(dim=1)  # [n]
+        return torch.stack([confidence.sum(), torch.tensor(len(confidence), dtype=torch.float64)])
+
+    def compute(self) -> float:
+        return float(self.sums[0] / self.sums[1])
+
+
 class VqaAccuracy(SumMetric):
     """The mean of min(1, people who said it / 3), each averaged over all subsets that leave one of the people out.
 

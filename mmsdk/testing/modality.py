@@ -160,6 +160,28 @@ class ModalityContract(Contract):
             wrong = difference(one, other)
             assert not wrong, f"with the same generator, {wrong}: draw every random number from `rng`"
 
+    def test_corruptions_are_reproducible(self) -> None:
+        """Each of its `corruptions` depends on severity and generator alone, leaves the item alone, gives an item, and
+        changes something."""
+        modality = self.fitted()
+        items = [modality.prepare(value) for value in self.values]
+        whole = modality.collate(items)
+        for name, corruption in modality.corruptions.items():
+            assert corruption.severities and corruption.unit, f"'{name}' needs severities and their unit"
+            for severity in corruption.severities:
+                tries = [
+                    modality.collate([corruption.apply(item, severity, np.random.default_rng(seed)) for item in items])
+                    for seed in (0, 0, *range(1, 20))
+                ]
+                wrong = difference(modality.collate(items), whole)
+                assert not wrong, f"'{name}' changes the item: {wrong}: make a new one"
+                wrong = difference(tries[0], tries[1])
+                assert not wrong, f"'{name}', with the same generator: {wrong}: draw every random number from `rng`"
+                types = {key: part.dtype for key, part in whole.items()}
+                found = {key: part.dtype for key, part in tries[0].items()}
+                assert found == types, f"'{name}' gives {found} instead of {types}"
+                assert any(difference(each, whole) for each in tries), f"'{name}' at {severity} changes nothing"
+
     def test_bad_values_are_refused(self) -> None:
         """What cannot be read is a DecodeError that says what would be right."""
         modality = self.fitted()

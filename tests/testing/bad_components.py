@@ -344,6 +344,24 @@ class TestAugmentsInPlace(Modalities):
     config = BadModality(mistake="in place")
 
 
+class TestDamagesInPlace(Modalities):
+    """corruptions_are_reproducible: make a new one"""
+
+    config = BadModality(mistake="damages in place")
+
+
+class TestDamagesByItsOwnChance(Modalities):
+    """corruptions_are_reproducible: draw every random number from `rng`"""
+
+    config = BadModality(mistake="own chance")
+
+
+class TestDamagesNothing(Modalities):
+    """corruptions_are_reproducible: changes nothing"""
+
+    config = BadModality(mistake="harmless")
+
+
 class TestRandomPrepare(Modalities):
     """preparing_is_pure a_batch_of_one the_state_comes_back a_copy_does_the_same: leave what is random to augment"""
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmsdk import (
     ConfigError,
+    Corruption,
     DecisionFusion,
     DecodeError,
     Encoder,
@@ -145,6 +146,16 @@ class BadModality(Modality):
     def augment(self, item: Any, rng: np.random.Generator) -> Any:
         new = item if self.mistake == "in place" else item.copy()
         new += rng.standard_normal(item.shape)
+        return new
+
+    @property
+    def corruptions(self) -> Mapping[str, Corruption]:
+        return {"noise": Corruption("sd", (0.5,), self.noisy)}
+
+    def noisy(self, item: Any, deviation: float, rng: np.random.Generator) -> Any:
+        drawn = np.random.default_rng() if self.mistake == "own chance" else rng
+        new = item if self.mistake == "damages in place" else item.copy()
+        new += (0 if self.mistake == "harmless" else deviation) * drawn.standard_normal(item.shape)
         return new
 
     def length(self, item: Any) -> int:

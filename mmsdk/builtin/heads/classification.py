@@ -11,7 +11,16 @@ from mmsdk.builtin.heads.layers import layers
 from mmsdk.builtin.heads.target_labels import judged, labels_of
 from mmsdk.containers import Encoding, HeadOutput, Inputs
 from mmsdk.interfaces import Metric, Modality, Prediction, ScoringHead
-from mmsdk.metrics import Accuracy, BalancedAccuracy, CalibrationError, LogLoss, MacroF1, VqaAccuracy, extra_metrics
+from mmsdk.metrics import (
+    Accuracy,
+    BalancedAccuracy,
+    CalibrationError,
+    Confidence,
+    LogLoss,
+    MacroF1,
+    VqaAccuracy,
+    extra_metrics,
+)
 
 
 class Classification(ScoringHead):
@@ -69,6 +78,7 @@ class Classification(ScoringHead):
             "macro_f1": MacroF1(self.classes),
             "log_loss": LogLoss(),
             "ece": CalibrationError(),
+            "confidence": Confidence(),
             **answers,
             **extra_metrics(more, self.space, self.classes),
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from mmsdk.builtin.modalities.scalars import as_list, is_missing, shown
 from mmsdk.containers import Inputs
 from mmsdk.errors import DecodeError
 from mmsdk.formats import Format
-from mmsdk.interfaces import Modality
+from mmsdk.interfaces import Corruption, Modality
 
 OF = "of."
 """What the keys of single values begin with."""
@@ -76,6 +76,11 @@ class Each(Modality):
     def augment(self, item: list[Any], rng: np.random.Generator) -> list[Any]:
         return [None if one is None else self.of.augment(one, rng) for one in item]
 
+    @property
+    def corruptions(self) -> Mapping[str, Corruption]:
+        """Those of the other modality, of every value in the list."""
+        return {name: each._replace(apply=_for_all(each)) for name, each in self.of.corruptions.items()}
+
     def length(self, item: list[Any]) -> int:
         return len(item)
 
@@ -89,3 +94,7 @@ class Each(Modality):
             inputs[OF + key] = part.new_zeros(*mask.shape, *part.shape[1:])
             inputs[OF + key][mask] = part
         return inputs
+
+
+def _for_all(corruption: Corruption) -> Callable[[list[Any], float, np.random.Generator], list[Any]]:
+    return lambda item, severity, rng: [None if one is None else corruption.apply(one, severity, rng) for one in item]

@@ -17,7 +17,7 @@ from mmsdk.builtin.modalities.standardization import Rows, Standardization
 from mmsdk.containers import Inputs
 from mmsdk.errors import DataError, DecodeError
 from mmsdk.formats import Format
-from mmsdk.interfaces import Modality
+from mmsdk.interfaces import Corruption, Modality
 
 Steps = NDArray[np.float32]
 
@@ -106,7 +106,15 @@ class Features(Modality):
         """Noise on each number."""
         if not self.noise:
             return item
-        return item + np.float32(self.noise) * rng.standard_normal(item.shape, dtype=np.float32)
+        return _noisy(item, self.noise, rng)
+
+    @property
+    def corruptions(self) -> Mapping[str, Corruption]:
+        """In units of each number's standard deviation, as far as they are standardized."""
+        return {
+            "noise": Corruption("sd", (0.3, 1.0, 3.0), _noisy),
+            "lost": Corruption("of the numbers", (0.1, 0.3, 0.5), _lost),
+        }
 
     def length(self, item: Steps) -> int:
         return len(item)
@@ -114,3 +122,13 @@ class Features(Modality):
     def collate(self, items: Sequence[Steps]) -> Inputs:
         values, mask = padded(items)
         return {"values": values.nan_to_num(nan=0), "mask": mask & ~values[..., 0].isnan()}
+
+
+def _noisy(item: Steps, deviation: float, rng: np.random.Generator) -> Steps:
+    return item + np.float32(deviation) * rng.standard_normal(item.shape, dtype=np.float32)
+
+
+def _lost(item: Steps, share: float, rng: np.random.Generator) -> Steps:
+    """With zeros, the mean where they are standardized, for numbers that are lost with this chance."""
+    lost = (rng.random(item.shape) < share) & ~np.isnan(item)  # NaN is a step that is absent
+    return np.where(lost, np.float32(0), item)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageFilter, ImageOps
 
+from mmsdk.builtin.modalities.picture_corruptions import PICTURE_CORRUPTIONS
 from mmsdk.builtin.modalities.pictures import on_white, picture
 from mmsdk.containers import Inputs
 from mmsdk.formats import Format
-from mmsdk.interfaces import Modality
+from mmsdk.interfaces import Corruption, Modality
 
 Pixels = NDArray[np.uint8]
 
@@ -106,6 +107,10 @@ class Image(Modality):
         rank = ImageFilter.MaxFilter if reach > 0 else ImageFilter.MinFilter
         image = Pillow.fromarray(item)
         return np.array(Pillow.blend(image, image.filter(rank(2 * radius + 1)), abs(reach) / radius))
+
+    @property
+    def corruptions(self) -> Mapping[str, Corruption]:
+        return PICTURE_CORRUPTIONS
 
     def collate(self, items: Sequence[Pixels]) -> Inputs:
         pixels = torch.from_numpy(np.stack(items)).permute(0, 3, 1, 2)  # [n, 3, height, width]

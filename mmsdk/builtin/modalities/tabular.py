@@ -15,7 +15,7 @@ from mmsdk.builtin.modalities.standardization import Standardization
 from mmsdk.containers import Inputs
 from mmsdk.errors import DecodeError
 from mmsdk.formats import Format
-from mmsdk.interfaces import Modality
+from mmsdk.interfaces import Corruption, Modality
 
 MISSING = ""
 """The text of a category that is missing; no other one is empty."""
@@ -100,14 +100,16 @@ class Tabular(Modality):
 
     def augment(self, item: Row, rng: np.random.Generator) -> Row:
         """Noise on the numbers, and columns that go missing."""
-        numbers, categories = item
-        if self.noise:
-            numbers = numbers + np.float32(self.noise) * rng.standard_normal(len(numbers), dtype=np.float32)
-        if self.column_dropout:
-            kept = rng.random(len(numbers) + len(categories)) >= self.column_dropout
-            numbers = np.where(kept[: len(numbers)], numbers, np.float32(np.nan))
-            categories = np.where(kept[len(numbers) :], categories, 0)
-        return Row(numbers, categories)
+        item = _noisy(item, self.noise, rng) if self.noise else item
+        return _lost(item, self.column_dropout, rng) if self.column_dropout else item
+
+    @property
+    def corruptions(self) -> Mapping[str, Corruption]:
+        """In units of each number's standard deviation."""
+        return {
+            "noise": Corruption("sd", (0.3, 1.0, 3.0), _noisy),
+            "lost": Corruption("of the columns", (0.1, 0.3, 0.5), _lost),
+        }
 
     def collate(self, items: Sequence[Row]) -> Inputs:
         numbers = np.stack([item.numbers for item in items])  # [n, columns]
@@ -117,6 +119,19 @@ class Tabular(Modality):
             numbers = np.concatenate([numbers, missing.astype(np.float32)], axis=1)  # [n, 2 * columns]
         categories = np.stack([item.categories for item in items])
         return {"numbers": torch.from_numpy(numbers), "categories": torch.from_numpy(categories)}
+
+
+def _noisy(item: Row, deviation: float, rng: np.random.Generator) -> Row:
+    noise = np.float32(deviation) * rng.standard_normal(len(item.numbers), dtype=np.float32)
+    return item._replace(numbers=item.numbers + noise)
+
+
+def _lost(item: Row, share: float, rng: np.random.Generator) -> Row:
+    """With columns missing, each with this chance."""
+    numbers, categories = item
+    kept = rng.random(len(numbers) + len(categories)) >= share
+    numbers = np.where(kept[: len(numbers)], numbers, np.float32(np.nan))
+    return Row(numbers, np.where(kept[len(numbers) :], categories, 0))
 
 
 Cell = TypeVar("Cell")

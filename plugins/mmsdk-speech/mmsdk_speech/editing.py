@@ -1,4 +1,4 @@
-"""Changes of a mono sound, [time] float32 -> [time] float32: another rate, and what varies it at random."""
+"""Changes of a mono sound, [time] float32 -> [time] float32: another rate, what varies it, and what damages it."""
 
 from __future__ import annotations
 
@@ -67,3 +67,15 @@ def noisy(samples: Samples, decibels: float, rng: np.random.Generator) -> Sample
     power = float(np.mean(samples.astype(np.float64) ** 2))
     deviation = np.float32(np.sqrt(power * 10 ** (-decibels / 10)))
     return samples + deviation * rng.standard_normal(len(samples), dtype=np.float32)
+
+
+def quieter(samples: Samples, decibels: float, rng: np.random.Generator) -> Samples:
+    """Louder by so many decibels, hence quieter where they are negative."""
+    return samples * np.float32(10 ** (decibels / 20))
+
+
+def interrupted(samples: Samples, share: float, rng: np.random.Generator) -> Samples:
+    """With silence for this share of the time, in one piece, somewhere."""
+    length = round(share * len(samples))
+    start = rng.integers(len(samples) - length + 1)
+    return np.concatenate([samples[:start], np.zeros(length, dtype=np.float32), samples[start + length :]])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from mmsdk import DecodeError, Format, Inputs, Modality
+from mmsdk import Corruption, DecodeError, Format, Inputs, Modality
 from mmsdk_speech.decoding import Samples, sound_of
-from mmsdk_speech.editing import faster, moved, noisy, resampled, trimmed
+from mmsdk_speech.editing import faster, interrupted, moved, noisy, quieter, resampled, trimmed
 
 
 class Waveform(Modality):
@@ -60,6 +60,15 @@ class Waveform(Modality):
         if self.gain:
             item = item * np.float32(10 ** (self.gain * rng.uniform(-1, 1) / 20))
         return item
+
+    @property
+    def corruptions(self) -> Mapping[str, Corruption]:
+        """White noise, at a ratio of sound to noise; a sound that is quieter; and one that breaks off for a while."""
+        return {
+            "noise": Corruption("dB", (20.0, 10.0, 5.0, 0.0), noisy),
+            "quiet": Corruption("dB", (-10.0, -20.0, -30.0), quieter),
+            "gap": Corruption("of the time", (0.1, 0.3, 0.5), interrupted),
+        }
 
     def length(self, item: Samples) -> int:
         return len(item)
