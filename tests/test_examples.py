@@ -181,6 +181,23 @@ def test_emoji_are_found_by_their_names_and_names_by_emoji(tmp_path: Path) -> No
     assert trained.metrics["test/match/recall_at_1_image_to_text"] >= 0.52  # of three seeds 0.547 and more
 
 
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_pictures_with_names_make_up_for_labels(tmp_path: Path) -> None:
+    data, tenth = real("emoji") / "manifest.jsonl", tmp_path / "tenth.jsonl"
+    prepared("emoji_pretraining", "--source", data, "--out", tenth)
+    named = [f"data.path={data}"]
+    mmsdk.train(EXAMPLES / "emoji_retrieval/pipeline.yaml", out=tmp_path / "named", overrides=named, show=False)
+    given = {"pipeline": [f"init_from.run={tmp_path / 'named'}"], "scratch": []}
+    found = {}
+    for name, more in given.items():
+        config, overrides = EXAMPLES / f"emoji_pretraining/{name}.yaml", [f"data.path={tenth}", *more]
+        trained = mmsdk.train(config, out=tmp_path / name, overrides=overrides, show=False)
+        found[name] = trained.metrics["test/group/balanced_accuracy"]
+    assert found["pipeline"] > found["scratch"] + 0.02  # of three seeds 0.03 and more
+
+
 def judge_of(example: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"{example}_judge", EXAMPLES / example / "judge.py")
     assert spec is not None and spec.loader is not None
