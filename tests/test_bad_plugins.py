@@ -145,10 +145,9 @@ def test_each_is_shown_with_its_reason(prefix: str, shown: dict[str, Any]) -> No
 
 
 def test_sound_ones_are_loaded_beside_them(shown: dict[str, Any]) -> None:
-    assert (
-        shown["mmsdk-fusion"]["fusions"] == ["fusion.aligned", "fusion.compare", "fusion.mmmu_ba"]
-        and shown["mmsdk"]["state"] == "loaded"
-    )
+    assert {"fusion.aligned", "fusion.compare", "fusion.mmmu_ba"} <= set(shown["mmsdk-fusion"]["fusions"]) and shown[
+        "mmsdk"
+    ]["state"] == "loaded"
     assert [shown[f"test-{prefix}"]["encoders"] for prefix in LOADED_LIKE_ANY] == [
         [f"{prefix}.good"] for prefix in LOADED_LIKE_ANY
     ]

@@ -30,6 +30,7 @@ def encodings(sources: Mapping[str, Source], present: Sequence[Sequence[bool]], 
         there = torch.tensor([row[place] for row in present])  # [batch]
         length = 3 + place
         lengths = torch.randint(1, length + 1, (len(there), 1), generator=generator)
+        lengths[:1] = length  # somewhere there are several tokens of each stream: attention to one alone learns nothing
         mask = (torch.arange(length) < lengths) & there[:, None]  # [batch, length]
         tokens = torch.randn(*mask.shape, source.width, generator=generator)
         pooled = torch.randn(len(there), source.pooled_width, generator=generator)

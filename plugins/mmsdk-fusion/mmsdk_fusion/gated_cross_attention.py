@@ -19,8 +19,9 @@ class GatedCrossAttention(FeatureFusion):
     learned vector of its stream. a and b begin at `gate`. With 0, as in the paper, the main stream is read as if
     nothing else were there, and in the first step only a and b learn; the least bit more lets all learn at once.
 
-    Absent tokens are in neither y nor x: absence is exact. Costs the length of y times that of all tokens: linear in
-    the streams beside the main one.
+    Absent tokens are in neither y nor x, as if they were not there; without the main stream, the summary token reads
+    alone, and what stands in the slot does not matter: absence is independent. Costs the length
+    of y times that of all tokens: linear in the streams beside the main one.
     """
 
     def __init__(

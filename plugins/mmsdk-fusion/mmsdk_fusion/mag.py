@@ -18,8 +18,9 @@ class AdaptationGate(FeatureFusion):
     Information in Large Pretrained Transformers", 2020 (MAG-BERT). `norm` is layer normalisation and dropout. The
     paper shifts each word by what keeps step with it; so does `fusion.aligned` with `of: fusion.mag`.
 
-    An absent stream adds nothing to H, and without any there is no H: absence is exact. Where the main one is absent,
-    H stands alone. Costs two products of matrices per further stream.
+    An absent stream adds nothing to H, and without any there is no H: as if it were not there. Where the main one is
+    absent, H stands alone; what stands in its slot does not matter: absence is independent. Costs two
+    products of matrices per further stream.
     """
 
     def __init__(self, sources: Mapping[str, Source], main: str, beta: float = 1.0, dropout: float = 0.0) -> None:

@@ -19,8 +19,9 @@ class TransferModule(FeatureFusion):
     all s_m together, as in the paper, which goes on with the streams apart; here the fused vector is the mean of their
     mean tokens over the present ones. Tokens are projected to one width before.
 
-    The s_m of an absent stream is zero, and it does not count in the mean: absence is exact. Costs the square of M in
-    weights, and next to nothing per token.
+    The s_m of an absent stream is zero, and it does not count in the mean, as if it were not there. (Built
+    for fewer streams, Z would be narrower and begin otherwise: hence absence is called independent.) Costs the square
+    of M in weights, and next to nothing per token.
     """
 
     def __init__(self, sources: Mapping[str, Source], width: int, squeezed: int, dropout: float = 0.0) -> None:

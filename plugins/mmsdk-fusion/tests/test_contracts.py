@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from torch import nn
 
 from mmsdk import Source
@@ -142,3 +143,12 @@ class TestCrossmodalTransformer(FusionContract):
 
 class TestGatedCrossAttention(FusionContract):
     config = GatedCrossAttentionConfig(width=8, heads=2, main="type", dropout=0.0)
+
+
+@pytest.mark.parametrize("contract", [TestTransferModule, TestAdaptationGate, TestGatedCrossAttention])
+def test_absence_is_exact_where_the_rest_stays_as_it_is(
+    contract: type[FusionContract], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a main stream that is named and there, and a joint vector that stays as wide."""
+    monkeypatch.setattr(type(contract.config), "absence", "exact")
+    contract().test_exact_absence()

@@ -86,6 +86,7 @@ class GatedCrossAttentionConfig(_Attentive):
     """One stream reads all others through gates that open in training (Flamingo)."""
 
     type: Literal["fusion.gated_cross_attention"] = "fusion.gated_cross_attention"
+    absence: ClassVar[Absence] = "independent"
     main: str | None = Field(None, description="the stream that reads the others; by default the first")
     gate: float = Field(1e-3, description="where the gates begin; with 0, as in the paper, only they learn at first")
 

@@ -36,7 +36,7 @@ class AdaptationGateConfig(FusionConfig):
     """Shifts one stream's vector by what the others say, by no more than its own length (MAG)."""
 
     type: Literal["fusion.mag"] = "fusion.mag"
-    absence: ClassVar[Absence] = "exact"
+    absence: ClassVar[Absence] = "independent"
     main: str | None = Field(None, description="the stream that is shifted; by default the first")
     beta: float = Field(1.0, gt=0, description="how long the shift may be, as a share of the main vector's length")
     dropout: Dropout = 0.0

@@ -98,7 +98,7 @@ class TransferModuleConfig(SeveralVectors):
     """All streams together say which features of each stream's tokens count (MMTM)."""
 
     type: Literal["fusion.mmtm"] = "fusion.mmtm"
-    absence: ClassVar[Absence] = "exact"
+    absence: ClassVar[Absence] = "independent"
     contextual: ClassVar[bool] = True
     reduction: Positive = Field(4, description="how much narrower the joint vector is than all streams together")
 
