@@ -146,6 +146,14 @@ class FeatureFusion(FusionStrategy, ABC):
     def forward(self, encodings: Mapping[str, Encoding]) -> Fused:
         """Every stream is in the mapping; a row whose mask is False is absent, its tensors are zeros."""
 
+    def attention(self, encodings: Mapping[str, Encoding]) -> Mapping[str, Tensor]:
+        """How much each token counted in the fused vector, [batch, length] of each stream, where the strategy attends.
+
+        The shares of a row add up to 1 over all its streams, padding and absent streams have 0, and so has all of a row
+        without any stream. Empty where a strategy has nothing of the kind.
+        """
+        return {}
+
 
 class DecisionFusion(FusionStrategy, ABC):
     """Joins the scores of several sources; gives the same space back (log-probabilities, log-odds, values)."""

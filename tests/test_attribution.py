@@ -199,3 +199,35 @@ def test_a_pipeline_alone_does_not_know_its_training_samples(tmp_path: Path, twi
         explain_run(tmp_path / "alone", path, head="y")
     with pytest.raises(CheckpointError, match="no saved pipeline here"):
         explain_run(tmp_path / "nowhere", path)
+
+
+def test_attention_finds_the_word_that_tells(tmp_path: Path) -> None:
+    """One word in each text tells all, the rest and the numbers are noise."""
+    draw, noise = random.Random(0), ["a", "b", "c", "d", "e", "f", "g", "h"]
+
+    def row(number: int) -> dict[str, Any]:
+        bit = draw.random() < 0.5
+        words = [draw.choice(noise) for _ in range(6)]
+        words.insert(draw.randrange(7), "yes" if bit else "no")
+        return {"id": f"r{number}", "words": " ".join(words), "numbers": [draw.gauss(0, 1)] * 3, "y": bit}
+
+    rows = [row(number) for number in range(600)]
+    settings = config({"y": {"type": "classification", "target": "y"}}, "")
+    settings["streams"] = {
+        "words": {"modality": {"type": "text"}, "encoder": {"type": "bag", "width": 16}},
+        "numbers": STREAM,
+    }
+    settings["fusion"] = {"type": "perceiver", "width": 16, "latents": 2, "dropout": 0}
+    pipeline = trained(tmp_path, settings, rows[:500])
+    del rows[-1]["numbers"]
+    worth = explain(pipeline, rows[500:], rows[:500])
+    assert worth.figures[frozenset({"words", "numbers"})] > 0.95
+    found = 0
+    for sample, row in zip(worth.samples, rows[500:], strict=True):
+        shares, pieces = sample.attention["words"], sample.pieces["words"]
+        assert [piece for piece in pieces if piece] == row["words"].split()
+        assert sum(map(sum, sample.attention.values())) == pytest.approx(1, abs=1e-5)
+        found += pieces[int(np.argmax(shares))] in ("yes", "no")
+    assert found / len(worth.samples) > 0.9
+    assert set(worth.samples[-1].attention) == {"words"}
+    assert worth.weights is not None and worth.weights["words"] + worth.weights["numbers"] == pytest.approx(1)

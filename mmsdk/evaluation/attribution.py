@@ -12,12 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmsdk.config.wiring import FUSED
-from mmsdk.containers import Batch
 from mmsdk.data.samples import Row, Sample
 from mmsdk.data.sampling import batches
 from mmsdk.errors import ConfigError, DataError, DecodeError, listed
 from mmsdk.evaluation.answers import Answers, filled, prior_scores
+from mmsdk.evaluation.attention import Look, looks, reads_fusion, stream_weights
 from mmsdk.evaluation.measuring import BATCH_SIZE, collated, nothing_to_measure, opened, require_rows
 from mmsdk.evaluation.run_data import Part, in_memory, known_head, parts_of_run, training_samples
 from mmsdk.evaluation.shapley import interactions, shapley
@@ -34,7 +33,9 @@ class SampleWorth(NamedTuple):
 
     label: the true one where `known`, else the one that is predicted; several labels; or None where a number is
     predicted. value: the probability of that label (the mean, of several), or that number; prior: the same without any
-    stream. shapley: by stream; together they are value - prior.
+    stream. shapley: by stream; together they are value - prior. attention: by stream, the share of each of its tokens
+    in the fused vector, where the fusion attends; together they are 1. pieces: by stream, what these tokens are, where
+    they are pieces of a text.
     """
 
     id: str
@@ -43,6 +44,8 @@ class SampleWorth(NamedTuple):
     prior: float
     value: float
     shapley: Mapping[str, float]
+    attention: Mapping[str, Sequence[float]] = {}
+    pieces: Mapping[str, Sequence[str]] = {}
 
 
 class Worth(NamedTuple):
@@ -50,8 +53,8 @@ class Worth(NamedTuple):
 
     metric: the head's main one. figures: of each subset of the streams, the empty one first, over the same `rows`.
     shapley: by stream; together they are the figure of all streams less that of none. interactions: by two streams.
-    weights: by stream, the mean share that the fusion gave it, where it tells. samples: one by one; none where a head
-    predicts several numbers.
+    weights: by stream, the mean share that the fusion gave it, or its tokens, where it tells. samples: one by one;
+    none where a head predicts several numbers.
     """
 
     split: str
@@ -145,7 +148,7 @@ def _worth(pipeline: Pipeline, part: Part, head: str, train: Sequence[Row], skip
     name = next(iter(judge.metrics()))
     metrics = {subset: judge.metrics()[name] for subset in (NOTHING, *subsets)}
     game: dict[Subset, list[NDArray[np.float64]]] = {subset: [] for subset in metrics}
-    told: list[tuple[str, Any, bool]] = []
+    told: list[tuple[str, Any, bool, Look]] = []
     weights: list[Tensor] = []
     rows = 0
     for _, batch in collated(pipeline, batches(part.rows, BATCH_SIZE), [head], skipped):
@@ -153,14 +156,16 @@ def _worth(pipeline: Pipeline, part: Part, head: str, train: Sequence[Row], skip
         with inference(pipeline):
             found = outputs_of_subsets(pipeline, there, {each: [head] for each in subsets}, encodings)
             outputs = {subset: own[head] for subset, own in found}
-            weights += _weights(pipeline, head, there, encodings)
+            reading = Reading(encodings, pipeline.fusion, there.rows) if reads_fusion(pipeline, head) else None
+            weights += stream_weights(reading, there)
+            seen = looks(reading, pipeline, there)
         target, whole = target_of(batch, head), outputs[subsets[-1]]
         assert target is not None and whole.present is not None
         rows += int((whole.present & target["present"]).sum())
         outputs = {each: filled(output, prior, whole) for each, output in {NOTHING: None, **outputs}.items()}
         answers = Answers(pipeline, head, whole, target)
         places = whole.present.nonzero()[:, 0].tolist()
-        told += [(batch.ids[place], answers.labels[place], answers.known[place]) for place in places]
+        told += [(batch.ids[place], answers.labels[place], answers.known[place], seen[place]) for place in places]
         for subset, output in outputs.items():
             metrics[subset].update(output, target)
             game[subset].append(answers.values(output)[places])
@@ -185,24 +190,19 @@ def _worth(pipeline: Pipeline, part: Part, head: str, train: Sequence[Row], skip
     )
 
 
-def _samples(told: Sequence[tuple[str, Any, bool]], game: Mapping[Subset, NDArray[np.float64]]) -> list[SampleWorth]:
+def _samples(
+    told: Sequence[tuple[str, Any, bool, Look]], game: Mapping[Subset, NDArray[np.float64]]
+) -> list[SampleWorth]:
     prior, *_, value = game.values()
     if value.ndim > 1:
         return []
     shares = shapley(game)
     return [
-        SampleWorth(*who, float(prior[n]), float(value[n]), {name: float(own[n]) for name, own in shares.items()})
-        for n, who in enumerate(told)
+        SampleWorth(
+            id, label, known, float(prior[n]), float(value[n]), {k: float(own[n]) for k, own in shares.items()}, *look
+        )
+        for n, (id, label, known, look) in enumerate(told)
     ]
-
-
-def _weights(pipeline: Pipeline, head: str, batch: Batch, encodings: Encodings) -> list[Tensor]:
-    """[batch, streams], what the fusion gave each stream; none where it does not tell, or the head does not read it."""
-    reads = pipeline.config.heads[head].reads
-    if pipeline.fusion is None or not any(read.partition(".")[0] == FUSED for read in reads):
-        return []
-    given = Reading(encodings, pipeline.fusion, batch.rows).fused(batch.streams).weights
-    return [given.float().cpu()] if given is not None else []
 
 
 def _mean_weights(pipeline: Pipeline, weights: Sequence[Tensor]) -> dict[str, float] | None:

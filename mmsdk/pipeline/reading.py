@@ -70,6 +70,12 @@ class Reading:
         """All streams, fused."""
         return self.fuse({name: self._encode(name, inputs[name]) for name in self.encoders})
 
+    def attention(self, inputs: Mapping[str, Any]) -> Mapping[str, Tensor]:
+        """How much each token of each stream counted where all are fused; see `FeatureFusion.attention`."""
+        if self.fusion is None:
+            return {}
+        return self.fusion.attention({name: self._encode(name, inputs[name]) for name in self.encoders})
+
     def _encode(self, stream: str, inputs: Any) -> Encoding:
         encoding = self.encodings(stream, inputs)
         key = (stream, id(encoding))

@@ -15,7 +15,7 @@ from mmsdk.formats import Format, Source
 from mmsdk.interfaces import FeatureFusion
 from mmsdk.testing.absence import AbsenceContract
 from mmsdk.testing.made import encodings, patterns
-from mmsdk.testing.trees import difference, not_finite, rows, shown
+from mmsdk.testing.trees import changed, difference, not_finite, rows, shown
 from mmsdk.testing.xor import accuracy
 
 
@@ -86,6 +86,28 @@ class FusionContract(AbsenceContract):
         assert weights.shape == absent.shape, f"weights have the shape {list(weights.shape)}: give [batch, streams]"
         if self.config.absence != "imputed":
             assert not weights[absent].any(), "an absent stream has a weight: give 0 there, in the order of the config"
+
+    def test_attention_tells_which_tokens_counted(self) -> None:
+        """attention(...), where a strategy has it: [batch, length] of each stream; rows add up to 1, padding has 0."""
+        given, fusion = self.given(), self.build()
+        assert isinstance(fusion, FeatureFusion)
+        with torch.no_grad():
+            found = fusion.attention(changed(given, torch.clone))
+            again = fusion.attention(rows(given, 1, 2)) if found else {}
+        if not found:
+            pytest.skip("it gives no attention")
+        assert list(found) == list(given), f"attention has {list(found)}: give {list(given)}, in this order"
+        for name, encoding in given.items():
+            shape, wanted = list(found[name].shape), list(encoding.mask.shape)
+            assert shape == wanted, f"stream '{name}': attention has the shape {shape}: give [batch, length] {wanted}"
+            assert not found[name][~encoding.mask].any(), f"stream '{name}': its padding has attention: give 0 there"
+            assert (found[name] >= 0).all(), f"stream '{name}': attention is below 0: give shares"
+        there = torch.stack([encoding.present for encoding in given.values()]).any(dim=0)
+        sums = torch.stack([share.sum(dim=1) for share in found.values()]).sum(dim=0)
+        wrong = difference(shown({"sum": sums}), shown({"sum": there.float()}), self.tolerance)
+        assert not wrong, f"{wrong}: the shares of a row add up to 1 over all its streams, or to 0 without any"
+        alone = difference(shown(again), shown(rows(found, 1, 2)), self.tolerance)
+        assert not alone, f"row 1 alone: {alone}: rows must not depend on one another"
 
     def test_a_row_is_there_where_streams_are(self) -> None:
         """A row with all its streams is present; one without any is absent, and all its tensors are zeros."""

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from mmsdk.builtin.fusions.vectors import presence, vector_and_tokens
+from mmsdk.builtin.fusions.vectors import masks_of, presence, vector_and_tokens
 from mmsdk.builtin.layers.attention import TransformerBlock
 from mmsdk.builtin.layers.pooling import clean, masked_mean
+from mmsdk.builtin.layers.rollout import by_stream, mean_origin, origins, passed_on, recorded
 from mmsdk.containers import Encoding, Fused
 from mmsdk.formats import Source
 from mmsdk.interfaces import FeatureFusion
@@ -49,7 +50,7 @@ class Bottleneck(FeatureFusion):
     def forward(self, encodings: Mapping[str, Encoding]) -> Fused:
         """tokens [batch, length_m, width_m] of each stream -> tokens [batch, 1 + sum of lengths, width]."""
         present = presence(encodings)  # [batch, streams]
-        masks = {name: encoding.mask for name, encoding in encodings.items()}
+        masks = masks_of(encodings)
         tokens = {name: self.project[name](clean(*encoding).tokens) for name, encoding in encodings.items()}
         shared = self.shared.expand(len(present), -1, -1)  # [batch, shared, width]
         for layer in self.layers:
@@ -69,3 +70,21 @@ class Bottleneck(FeatureFusion):
         every = torch.cat([stream.tokens for stream in streams.values()], dim=1)
         seen = torch.cat(list(masks.values()), dim=1)
         return Fused(vector_and_tokens(masked_mean(means, present), every, seen, present.any(dim=1)), streams)
+
+    def attention(self, encodings: Mapping[str, Encoding]) -> dict[str, Tensor]:
+        """What the mean tokens of the streams are made of, on average, followed through the layers and F."""
+        masks = masks_of(encodings)
+        with recorded(self.layers) as looks:
+            self(encodings)
+        made, each, present = origins(masks), iter(looks), presence(encodings)
+        total = sum(mask.shape[1] for mask in masks.values())
+        shared = looks[0].new_zeros(len(present), len(self.shared), total)  # F is of no token, to begin with
+        for _ in self.layers:
+            found: list[Tensor] = []
+            for name, mask in masks.items():
+                both = torch.cat([made[name], shared], dim=1)  # [batch, length_m + shared, sum of lengths]
+                both = passed_on(both, next(each), both)
+                made[name], own = torch.split(both, [mask.shape[1], shared.shape[1]], dim=1)
+                found.append(own)
+            shared = masked_mean(torch.stack(found, dim=1).flatten(2), present).view_as(shared)
+        return by_stream(mean_origin(made, masks), masks)

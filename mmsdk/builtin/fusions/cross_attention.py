@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from mmsdk.builtin.fusions.vectors import presence, vector_and_tokens
+from mmsdk.builtin.fusions.vectors import masks_of, presence, vector_and_tokens
 from mmsdk.builtin.layers.attention import CrossBlock, TransformerBlock
 from mmsdk.builtin.layers.pooling import clean, masked_mean
+from mmsdk.builtin.layers.rollout import by_stream, mean_origin, origins, passed_on, recorded
 from mmsdk.containers import Encoding, Fused
 from mmsdk.formats import Source
 from mmsdk.interfaces import FeatureFusion
@@ -40,7 +41,7 @@ class CrossAttention(FeatureFusion):
 
     def forward(self, encodings: Mapping[str, Encoding]) -> Fused:
         """tokens [batch, length_m, width_m] of each stream -> tokens [batch, 1 + sum of lengths, width]."""
-        masks = {name: encoding.mask for name, encoding in encodings.items()}
+        masks = masks_of(encodings)
         tokens = {name: self.project[name](clean(*encoding).tokens) for name, encoding in encodings.items()}
         for layer in self.layers:
             tokens = layer(tokens, masks)
@@ -53,6 +54,20 @@ class CrossAttention(FeatureFusion):
         every = torch.cat([stream.tokens for stream in streams.values()], dim=1)
         fused = masked_mean(means, present)  # [batch, width]
         return Fused(vector_and_tokens(fused, every, _joined(masks, masks), present.any(dim=1)), streams)
+
+    def attention(self, encodings: Mapping[str, Encoding]) -> dict[str, Tensor]:
+        """What the mean tokens of the streams are made of, on average, followed through the layers."""
+        masks = masks_of(encodings)
+        with recorded(self.layers) as looks:
+            self(encodings)
+        made, each = origins(masks), iter(looks)
+        for _ in self.layers:
+            before = made
+            made = {}
+            for name, own in before.items():
+                seen = passed_on(own, next(each), _joined(before, [other for other in before if other != name]))
+                made[name] = passed_on(seen, next(each), seen)
+        return by_stream(mean_origin(made, masks), masks)
 
 
 class _Layer(nn.Module):

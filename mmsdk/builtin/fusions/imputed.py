@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from mmsdk.builtin.fusions.imputers import Imputer
-from mmsdk.builtin.fusions.vectors import presence
+from mmsdk.builtin.fusions.vectors import masks_of, presence
+from mmsdk.builtin.layers.rollout import by_stream
 from mmsdk.containers import Encoding, Fused
 from mmsdk.interfaces import FeatureFusion
 
@@ -27,6 +28,18 @@ class Imputed(FeatureFusion):
 
     def forward(self, encodings: Mapping[str, Encoding]) -> Fused:
         """Tokens, vectors and weights are those of `of`; losses, those of the imputer too."""
+        filled, losses = self._filled(encodings)
+        fused: Fused = self.of(filled)
+        return Fused(fused.encoding, losses={**fused.losses, **losses}, weights=fused.weights)
+
+    def attention(self, encodings: Mapping[str, Encoding]) -> Mapping[str, Tensor]:
+        """That of `of`, without the tokens that stand in for absent streams."""
+        filled, _ = self._filled(encodings)
+        found = self.of.attention(filled)
+        return by_stream(torch.cat(list(found.values()), dim=1), masks_of(encodings)) if found else {}
+
+    def _filled(self, encodings: Mapping[str, Encoding]) -> tuple[dict[str, Encoding], Mapping[str, Tensor]]:
+        """The encodings with guesses for absent streams, and the imputer's losses."""
         present = {name: encoding.present for name, encoding in encodings.items()}
         summaries = {name: summary(encoding) for name, encoding in encodings.items()}
         guesses, losses = self.imputer(summaries, present)
@@ -37,8 +50,7 @@ class Imputed(FeatureFusion):
         filled = {
             name: with_guess(encoding, guesses[name], some & ~present[name]) for name, encoding in encodings.items()
         }
-        fused: Fused = self.of(filled)
-        return Fused(fused.encoding, losses={**fused.losses, **losses}, weights=fused.weights)
+        return filled, losses
 
 
 def summary(encoding: Encoding) -> Tensor:

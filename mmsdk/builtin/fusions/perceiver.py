@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from mmsdk.builtin.fusions.vectors import presence
+from mmsdk.builtin.fusions.vectors import masks_of, presence
 from mmsdk.builtin.layers.attention import CrossBlock, TransformerBlock
 from mmsdk.builtin.layers.pooling import clean
+from mmsdk.builtin.layers.rollout import by_stream, origins, passed_on, recorded
 from mmsdk.containers import Encoding, Fused
 from mmsdk.formats import Source
 from mmsdk.interfaces import FeatureFusion
@@ -60,3 +61,15 @@ class Perceiver(FeatureFusion):
             latents = think(look(latents, context, seen), mask)
         final = self.norm(latents)
         return Fused(clean(final, mask, final.mean(dim=1)))
+
+    def attention(self, encodings: Mapping[str, Encoding]) -> dict[str, Tensor]:
+        """What the L are made of, on average, followed through the layers; what they were before is left out."""
+        masks = masks_of(encodings)
+        with recorded(self.look, self.think) as looks:
+            self(encodings)
+        context = torch.cat(list(origins(masks).values()), dim=1)  # [batch, length, length]
+        latents = torch.zeros_like(looks[0])  # [batch, latents, length]: of no token, to begin with
+        for look, think in zip(looks[::2], looks[1::2], strict=True):
+            latents = passed_on(latents, look, context)
+            latents = passed_on(latents, think, latents)
+        return by_stream(latents.mean(dim=1), masks)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from mmsdk.builtin.fusions.vectors import presence, vector_and_tokens
+from mmsdk.builtin.fusions.vectors import masks_of, presence, vector_and_tokens
 from mmsdk.builtin.layers.attention import TransformerBlock
 from mmsdk.builtin.layers.pooling import clean, masked_mean
+from mmsdk.builtin.layers.rollout import by_stream, passed_on, recorded
 from mmsdk.containers import Encoding, Fused
 from mmsdk.formats import Source
 from mmsdk.interfaces import FeatureFusion
@@ -57,3 +58,12 @@ class TransformerFusion(FeatureFusion):
         }
         fused = vector_and_tokens(summary[:, 0], torch.cat(rest, dim=1), seen[:, 1:], present)
         return Fused(fused, streams)
+
+    def attention(self, encodings: Mapping[str, Encoding]) -> dict[str, Tensor]:
+        """What the summary token is made of, followed through the layers; the share of c itself is left out."""
+        with recorded(self.blocks) as looks:
+            self(encodings)
+        origin = torch.eye(looks[0].shape[2], device=looks[0].device).expand_as(looks[0])  # [batch, 1 + length, same]
+        for look in looks:
+            origin = passed_on(origin, look, origin)
+        return by_stream(origin[:, 0, 1:], masks_of(encodings))

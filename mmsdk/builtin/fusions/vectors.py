@@ -16,6 +16,11 @@ def presence(encodings: Mapping[str, Encoding]) -> Tensor:
     return torch.stack([encoding.present for encoding in encodings.values()], dim=1)
 
 
+def masks_of(encodings: Mapping[str, Encoding]) -> dict[str, Tensor]:
+    """Which tokens of each stream are there: [batch, length_m] bool."""
+    return {name: encoding.mask for name, encoding in encodings.items()}
+
+
 def vectors(encodings: Mapping[str, Encoding]) -> dict[str, Tensor]:
     """Each stream's pooled vectors [batch, pooled_width]; zeros where absent, whatever stands there."""
     return {name: encoding.pooled.masked_fill(~encoding.present[:, None], 0) for name, encoding in encodings.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -55,6 +56,15 @@ class Attention(nn.Module):
         )
         joined: Tensor = self.out(found.transpose(1, 2).flatten(2))  # [batch, q, width]
         return joined.masked_fill(~present, 0)
+
+    def shares(self, queries: Tensor, context: Tensor, mask: Tensor) -> Tensor:
+        """How much of each token `forward` takes for each query, the mean of the heads: [batch, q, k]."""
+        query, key = self._split(self.query(queries)), self._split(self.key(context))
+        scores = (query @ key.transpose(2, 3)).float() * query.shape[-1] ** -0.5  # [batch, heads, q, k]
+        hidden = ~mask[:, None, None]
+        lowest = torch.finfo(scores.dtype).min
+        divided: Tensor = scores.masked_fill(hidden, lowest).softmax(dim=-1).masked_fill(hidden, 0)
+        return divided.mean(dim=1)
 
     def _split(self, tokens: Tensor) -> Tensor:
         """[batch, length, width] -> [batch, heads, length, width / heads]."""

@@ -34,6 +34,25 @@ class BilinearAttention(FeatureFusion):
 
     def forward(self, encodings: Mapping[str, Encoding]) -> Fused:
         """tokens [batch, length_m, width_m] of two streams -> one token, [batch, 1, width]."""
+        (x, x_mask), (y, _), shares = self._maps(encodings)
+        for place, glimpse in enumerate(self.glimpses):
+            x = x + glimpse(x, y, shares[:, place])[:, None]
+        return one_vector(mean(x, x_mask), presence(encodings))
+
+    def attention(self, encodings: Mapping[str, Encoding]) -> dict[str, Tensor]:
+        """The A_ij, half of each for either token, the mean of the glimpses; learned tokens are left out."""
+        *_, shares = self._maps(encodings)
+        pairs = shares.mean(dim=1)  # [batch, i, j]
+        kept = [pairs.sum(dim=2)[:, 1:], pairs.sum(dim=1)[:, 1:]]
+        found = {
+            name: share.masked_fill(~encoding.mask, 0)
+            for (name, encoding), share in zip(encodings.items(), kept, strict=True)
+        }
+        whole = torch.stack([share.sum(dim=1) for share in found.values()]).sum(dim=0).clamp(min=1e-30)  # [batch]
+        return {name: share / whole[:, None] for name, share in found.items()}
+
+    def _maps(self, encodings: Mapping[str, Encoding]) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tensor]:
+        """Tokens and mask of both streams, and A [batch, glimpses, i, j]."""
         (x, x_mask), (y, y_mask) = (
             self.absent[name](tokens, encodings[name].mask) for name, tokens in self.project(encodings).items()
         )
@@ -41,9 +60,7 @@ class BilinearAttention(FeatureFusion):
         scores = (own[:, None] * self.maps[:, None]) @ other[:, None].transpose(2, 3)  # [batch, glimpses, i, j]
         hidden = ~(x_mask[:, :, None] & y_mask[:, None])[:, None]  # [batch, 1, i, j]
         shares = scores.float().masked_fill(hidden, float("-inf")).flatten(2).softmax(dim=2).view_as(scores)
-        for place, glimpse in enumerate(self.glimpses):
-            x = x + glimpse(x, y, shares[:, place])[:, None]
-        return one_vector(mean(x, x_mask), presence(encodings))
+        return (x, x_mask), (y, y_mask), shares
 
 
 class _Glimpse(nn.Module):

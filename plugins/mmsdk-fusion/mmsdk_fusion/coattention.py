@@ -40,17 +40,31 @@ class CoAttention(FeatureFusion):
 
     def forward(self, encodings: Mapping[str, Encoding]) -> Fused:
         """tokens [batch, length_m, width_m] of each stream -> one token, [batch, 1, width]."""
-        tokens = self.project(encodings)  # X_m, [batch, length_m, width]; zeros in the padding
+        tokens, shares = self._shares(encodings)
+        total: Tensor | int = 0
+        for name, own in tokens.items():
+            total = total + (shares[name][:, None].to(own.dtype) @ own)[:, 0]  # x_m, [batch, width]
+        return one_vector(self.out(total), presence(encodings))
+
+    def attention(self, encodings: Mapping[str, Encoding]) -> dict[str, Tensor]:
+        """The a_m; the present streams count alike."""
+        _, shares = self._shares(encodings)
+        present = presence(encodings)  # [batch, streams]
+        each = present / present.sum(dim=1, keepdim=True).clamp(min=1)
+        return {name: share.float() * part[:, None] for (name, share), part in zip(shares.items(), each.T, strict=True)}
+
+    def _shares(self, encodings: Mapping[str, Encoding]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The X_m [batch, length_m, width], zeros in the padding, and the a_m [batch, length_m]."""
+        tokens = self.project(encodings)
         dense = {name: self.dense[name](own) for name, own in tokens.items()}
         heard = dict(dense)
         for one, other in combinations(tokens, 2):
             matching = (self.affinity[one][other](tokens[one]) @ tokens[other].transpose(1, 2)).tanh()
             heard[one] = heard[one] + matching @ dense[other]  # the padding is zeros
             heard[other] = heard[other] + matching.transpose(1, 2) @ dense[one]
-        total: Tensor | int = 0
-        for name, own in tokens.items():
+        shares = {}
+        for name in tokens:
             scores = self.score[name](heard[name].tanh())[..., 0]  # [batch, length_m]
             lowest = torch.finfo(scores.dtype).min  # finite: a row that is nothing but -inf has no gradient
-            shares = scores.masked_fill(~encodings[name].mask, lowest).softmax(dim=1)
-            total = total + (shares[:, None].to(own.dtype) @ own)[:, 0]  # x_m, [batch, width]
-        return one_vector(self.out(total), presence(encodings))
+            shares[name] = scores.masked_fill(~encodings[name].mask, lowest).softmax(dim=1)
+        return tokens, shares

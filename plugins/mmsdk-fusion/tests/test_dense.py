@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mmsdk import Encoding, FeatureFusion, Source
+from mmsdk_fusion.ban import BilinearAttention
 from mmsdk_fusion.mcb import CompactBilinear
 from mmsdk_fusion.mfb import FactorizedBilinear
 from mmsdk_fusion.mlb import LowRankBilinear
@@ -139,3 +140,29 @@ def test_multiplicative_interaction_is_the_full_form() -> None:
     dense = dense + torch.einsum("ijk,ni,nj->nk", units, words, image)
     torch.testing.assert_close(joined(fusion, words, image), dense, rtol=1e-4, atol=1e-5)
     assert torch.linalg.matrix_rank(units[..., 0]) == 4  # in full, not of low rank
+
+
+def test_ban_is_a_sum_over_all_pairs_of_tokens() -> None:
+    """Its definition, pair by pair: f = P sum_ij A_ij (U x_i) * (V y_j), A = softmax of p ((U' x_i) * (V' y_j))."""
+    generator = torch.Generator().manual_seed(0)
+    given = {
+        name: Encoding(
+            torch.randn(BATCH, length, source.width, generator=generator), mask, torch.zeros(BATCH, source.width)
+        )
+        for (name, source), length in zip(SOURCES.items(), (3, 2), strict=True)
+        for mask in [torch.ones(BATCH, length, dtype=torch.bool)]
+    }
+    torch.manual_seed(0)
+    fusion = BilinearAttention(SOURCES, WIDTH, glimpses=2).eval()
+    with torch.no_grad():
+        x, y = (fusion.project(given)[name] for name in SOURCES)  # [batch, i, width], [batch, j, width]
+        left, right = (fusion.embed[name](tokens) for name, tokens in zip(SOURCES, (x, y), strict=True))
+        scores = torch.einsum("gd,nid,njd->ngij", fusion.maps, left, right)
+        shares = scores.flatten(2).softmax(dim=2).view_as(scores)
+        for place, glimpse in enumerate(fusion.glimpses):
+            pairs = torch.einsum("nij,nid,njd->nd", shares[:, place], glimpse.first(x), glimpse.second(y))  # type: ignore[operator]
+            x = x + glimpse.out(pairs)[:, None]  # type: ignore[operator]
+        torch.testing.assert_close(fusion(given).encoding.pooled, x.mean(dim=1))
+        attention = fusion.attention(given)
+    torch.testing.assert_close(attention["words"], shares.mean(dim=1).sum(dim=2) / 2)
+    torch.testing.assert_close(attention["image"], shares.mean(dim=1).sum(dim=1) / 2)
