@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME [--quick] [--json]`."""
+"""`python -m benchmarks [NAME ...] [--quick] [--json]`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,22 @@ from importlib import import_module
 
 from benchmarks.measuring import Result
 
-NAMES = ["absent_rows", "feature_cache", "fusion_growth", "subsets", "training_loop"]
+NAMES = ["absent_rows", "exact_search", "feature_cache", "fusion_growth", "subsets", "training_loop"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Side-by-side ratios.")
-    parser.add_argument("name", choices=NAMES)
-    parser.add_argument("--quick", action="store_true", help="a few steps, to see that it runs; the ratios say nothing")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"by default all: {', '.join(NAMES)}")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="a few steps, to see that it runs; the ratios say nothing")
+    size.add_argument("--full", action="store_true", help="what the goals are for; the default")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     given = parser.parse_args()
-    results: list[Result] = import_module(f"benchmarks.{given.name}").run(quick=given.quick)
+    if unknown := [name for name in given.names if name not in NAMES]:
+        parser.error(f"there is no benchmark {', '.join(unknown)}: take {', '.join(NAMES)}")
+    results: list[Result] = []
+    for name in given.names or NAMES:
+        results += import_module(f"benchmarks.{name}").run(quick=given.quick)
     if given.json:
         print(json.dumps({"benchmarks": [asdict(result) for result in results]}, indent=1))
     else:

@@ -141,7 +141,7 @@ class Index:
         *,
         k: int | None = None,
         within: str | None = None,
-        backend: Backend = "torch",
+        backend: Backend = "auto",
     ) -> list[Hit]:
         """The `k` rows nearest to a query such as {"text": "a red heart"}, the nearest first; by default 10, or all.
 
@@ -160,24 +160,35 @@ class Index:
         return self.nearest(vectors, stream, k=k, backend=backend)
 
     def nearest(
-        self, queries: Sequence[Tensor], within: str, *, k: int | None = None, backend: Backend = "torch"
+        self, queries: Sequence[Tensor], within: str, *, k: int | None = None, backend: Backend = "auto"
     ) -> list[Hit]:
         """`search` by vectors [width] of length 1.
 
         Raises:
             ConfigError: no such stream, or more results than rows. DataError: nothing to search.
         """
-        if within not in self.vectors:
-            raise ConfigError(f"The index does not hold the stream '{within}'. {choice(within, self.header.streams)}")
-        rows, exact = self._searcher(within, backend)
-        if k is not None and not 0 < k <= len(rows):
-            raise ConfigError(f"{k} results of {len(rows)} rows with '{within}' are wanted: ask for 1 to {len(rows)}")
-        found = exact.best([query.float() for query in queries], k or min(10, len(rows)))
+        rows, exact, count = self._searcher(within, k, backend)
+        return self._hits(rows, exact.best([query.float() for query in queries], count))
+
+    def nearest_each(
+        self, queries: Tensor, within: str, *, k: int | None = None, backend: Backend = "auto"
+    ) -> list[list[Hit]]:
+        """The nearest rows to each of many queries [n, width] of length 1: `nearest`, and far faster than one by one.
+
+        Raises:
+            ConfigError: no such stream, or more results than rows. DataError: nothing to search.
+        """
+        rows, exact, count = self._searcher(within, k, backend)
+        return [self._hits(rows, found) for found in exact.best_of_each(queries.float(), count)]
+
+    def _hits(self, rows: Tensor, found: Iterable[tuple[int, float]]) -> list[Hit]:
         lines = [(self.lines[rows[row]], score) for row, score in found]
         return [Hit(rank, line.id, score, line.values) for rank, (line, score) in enumerate(lines, start=1)]
 
-    def _searcher(self, stream: str, backend: Backend) -> tuple[Tensor, Exact]:
-        """The numbers of the rows that have the stream, and a search among them; made once."""
+    def _searcher(self, stream: str, k: int | None, backend: Backend) -> tuple[Tensor, Exact, int]:
+        """The numbers of the rows that have the stream, a search among them, made once, and how many are wanted."""
+        if stream not in self.vectors:
+            raise ConfigError(f"The index does not hold the stream '{stream}'. {choice(stream, self.header.streams)}")
         key = (stream, backend)
         if key not in self._searchers:
             rows = self.vectors[stream].any(dim=1).nonzero()[:, 0]
@@ -185,7 +196,10 @@ class Index:
                 raise DataError(f"No row of the index has '{stream}'" if self.lines else "The index is empty")
             ids = [self.lines[row].id for row in rows.tolist()]
             self._searchers[key] = rows, Exact(self.vectors[stream][rows], ids, backend)
-        return self._searchers[key]
+        rows, exact = self._searchers[key]
+        if k is not None and not 0 < k <= len(rows):
+            raise ConfigError(f"{k} results of {len(rows)} rows with '{stream}' are wanted: ask for 1 to {len(rows)}")
+        return rows, exact, k or min(10, len(rows))
 
     def default_stream(self, asked: Collection[str]) -> str:
         """What a search by these streams looks in: the only stream, or the only one that is not asked by.

@@ -3,61 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from mmsdk import PluginError
 from mmsdk_retrieval.joining import reciprocal_rank_fusion
+from mmsdk_retrieval.scan import Scan
 
-Backend = Literal["torch", "faiss"]
+Backend = Literal["auto", "torch", "faiss"]
 
 ROUNDING = 1e-5
 """More than float32 can be off in a product of vectors of length 1: all rows so near to the last place are compared."""
 DIGITS = 6
 """Products that are equal in so many decimals are a tie."""
+TOGETHER = 64
+"""Queries that are scanned for at a time."""
+LARGE = 100_000
+"""From so many rows on, faiss answers a single query sooner."""
 DEPTH = 1000
 """So far down the rankings of several queries count, or ten times as far as results are wanted."""
 
 
-class Searcher(Protocol):
-    """Proposes rows for a query."""
-
-    def candidates(self, query: Tensor, count: int) -> Tensor:
-        """query [width] -> the numbers of the `count` nearest rows, and of all that are about as near as the last."""
-
-
-class TorchSearcher:
-    """Products with all vectors [rows, width]; takes one number per row beside them."""
+class FaissScan:
+    """faiss.knn over vectors [rows, width]: exact as well, and for single queries as fast as memory can be read."""
 
     def __init__(self, vectors: Tensor) -> None:
-        self.vectors = vectors
+        self.faiss, self.vectors = _faiss(), vectors.numpy()
 
-    def candidates(self, query: Tensor, count: int) -> Tensor:
-        products = self.vectors @ query  # [rows]
-        last = products.topk(count).values[-1]
-        return (products >= last - ROUNDING).nonzero()[:, 0]
+    def candidates(self, queries: Tensor, count: int, rounding: float) -> list[Tensor]:
+        """See `Scan.candidates`."""
+        return [self._of_one(query[None].numpy(), count, rounding) for query in queries]
 
-
-class FaissSearcher:
-    """faiss.IndexFlatIP over vectors [rows, width]: exact as well, on all cores."""
-
-    def __init__(self, vectors: Tensor) -> None:
-        self.flat = _faiss().IndexFlatIP(vectors.shape[1])
-        self.flat.add(vectors.numpy())
-
-    def candidates(self, query: Tensor, count: int) -> Tensor:
-        asked = query[None].numpy()
-        products, _ = self.flat.search(asked, count)  # [1, count], the largest first
-        _, _, rows = self.flat.range_search(asked, float(products[0, -1]) - ROUNDING)  # those above it, in no order
-        return torch.from_numpy(rows).sort().values
+    def _of_one(self, query: Any, count: int, rounding: float) -> Tensor:
+        wanted = count
+        while True:  # until the furthest one found is out of reach
+            wanted = min(2 * wanted + 8, len(self.vectors))
+            near, rows = self.faiss.knn(query, self.vectors, wanted, metric=self.faiss.METRIC_INNER_PRODUCT)
+            close = near[0] >= near[0, count - 1] - rounding  # [wanted], the largest first
+            if wanted == len(self.vectors) or not close[-1]:
+                return torch.from_numpy(rows[0][close]).sort().values
 
 
 class Exact:
     """Ranks the rows of vectors [rows, width] float32 of length 1; ties in the order of the ids.
 
-    The same with each backend, as what it proposes is compared in double precision.
+    The same with each backend, as what it proposes is compared in double precision. By default single queries among
+    very many rows go to faiss, where it is installed, and all others to torch: whichever is faster.
 
     Raises:
         PluginError: faiss is asked for and not installed.
@@ -65,7 +58,9 @@ class Exact:
 
     def __init__(self, vectors: Tensor, ids: Sequence[str], backend: Backend) -> None:
         self.vectors, self.ids = vectors, ids
-        self.searcher: Searcher = FaissSearcher(vectors) if backend == "faiss" else TorchSearcher(vectors)
+        self.several: Scan | FaissScan = FaissScan(vectors) if backend == "faiss" else Scan(vectors)
+        single = backend == "auto" and len(ids) >= LARGE and has_faiss()
+        self.one: Scan | FaissScan = FaissScan(vectors) if single else self.several
 
     def best(self, queries: Sequence[Tensor], count: int) -> list[tuple[int, float]]:
         """The `count` best rows with their scores, the best first.
@@ -73,13 +68,21 @@ class Exact:
         queries: [width] each. Of one, the score is the cosine similarity; several are joined by their ranks.
         """
         if len(queries) == 1:
-            return self._ranking(queries[0], count)
+            return self.best_of_each(queries[0][None], count)[0]
         depth = min(len(self.ids), max(DEPTH, 10 * count))
-        rankings = [[row for row, _ in self._ranking(query, depth)] for query in queries]
+        rankings = [[row for row, _ in ranking] for ranking in self.best_of_each(torch.stack(list(queries)), depth)]
         return self._sorted(reciprocal_rank_fusion(rankings))[:count]
 
-    def _ranking(self, query: Tensor, count: int) -> list[tuple[int, float]]:
-        rows = self.searcher.candidates(query, count)
+    def best_of_each(self, queries: Tensor, count: int) -> list[list[tuple[int, float]]]:
+        """queries [n, width] -> of each, the `count` best rows with their cosine similarities, the best first."""
+        found: list[list[tuple[int, float]]] = []
+        for part in torch.split(queries, TOGETHER):
+            scan = self.one if len(part) == 1 else self.several
+            near = scan.candidates(part, count, ROUNDING)
+            found += [self._ranking(query, rows, count) for query, rows in zip(part, near, strict=True)]
+        return found
+
+    def _ranking(self, query: Tensor, rows: Tensor, count: int) -> list[tuple[int, float]]:
         products = (self.vectors[rows].double() @ query.double()).tolist()
         return self._sorted((row, round(each, DIGITS)) for row, each in zip(rows.tolist(), products, strict=True))[
             :count
@@ -87,6 +90,14 @@ class Exact:
 
     def _sorted(self, found: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
         return sorted(found, key=lambda pair: (-pair[1], self.ids[pair[0]]))
+
+
+def has_faiss() -> bool:
+    """Whether faiss is installed, and can be imported."""
+    try:
+        return bool(_faiss())
+    except PluginError:
+        return False
 
 
 def _faiss() -> Any:

@@ -26,7 +26,7 @@ def command(
         str | None, typer.Option("--in", metavar="STREAM", help="What is searched; by default what is not asked by.")
     ] = None,
     run: Annotated[Path | None, typer.Option(help="The run that made the index; by default where it was then.")] = None,
-    backend: Annotated[Literal["torch", "faiss"], typer.Option(help="Both find the same.")] = "torch",
+    backend: Annotated[Literal["auto", "torch", "faiss"], typer.Option(help="All find the same.")] = "auto",
     gallery: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with pictures, too.")] = None,
     json: Json = False,
 ) -> None:
