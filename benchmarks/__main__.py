@@ -10,7 +10,16 @@ from importlib import import_module
 
 from benchmarks.measuring import Result
 
-NAMES = ["absent_rows", "exact_search", "feature_cache", "fusion_growth", "subsets", "training_loop"]
+NAMES = [
+    "absent_rows",
+    "contrastive_loss",
+    "exact_search",
+    "feature_cache",
+    "fusion_growth",
+    "gradient_caching",
+    "subsets",
+    "training_loop",
+]
 
 
 def main() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,6 +45,27 @@ class Result:
         ratio, milliseconds = median(ratios.tolist()), (1000 * median(ours), 1000 * median(theirs))
         met = None if goal is None else ratio <= goal
         return cls(name, ratio, (low, high), milliseconds, len(ratios), goal, met, equal, note)
+
+
+class Step(NamedTuple):
+    """What something took: seconds of processor time, and by how many megabytes memory grew at most."""
+
+    seconds: float
+    megabytes: float
+
+
+def taken(step: Callable[[], object]) -> Step:
+    """Do it once. On Linux: getrusage would count what the parent process had, too."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
+    before, start = _memory("VmRSS"), time.process_time()
+    step()
+    return Step(time.process_time() - start, _memory("VmHWM") - before)
+
+
+def _memory(name: str) -> float:
+    (line,) = (each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith(f"{name}:"))
+    return float(line.split()[1]) / 1024
 
 
 def interleaved(sides: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:

@@ -158,6 +158,9 @@ class TrainingConfig(Strict):
     epochs: Positive = 10
     batch_size: Positive = Field(32, description="samples per optimizer step, over all processes")
     accumulation: Positive = Field(1, description="parts that a batch is cut into, one after the other")
+    micro_batch: Positive | None = Field(
+        None, description="values that an encoder takes at a time; losses see the whole batch: less memory, more time"
+    )
     group: Name | None = Field(None, description="stream whose equal values stay in one batch, to be encoded once")
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     schedule: Literal["constant", "linear", "cosine"] = "cosine"

@@ -34,6 +34,7 @@ from mmsdk.training.blocks import activation_checkpointing
 from mmsdk.training.checkpoint import restored
 from mmsdk.training.curve import draw_curve
 from mmsdk.training.features import read_features
+from mmsdk.training.gradient_caching import gradient_caching
 from mmsdk.training.held_out import learn, listen, take
 from mmsdk.training.job import Job, StagePlan, open_job
 from mmsdk.training.journal import Journal
@@ -106,7 +107,11 @@ def train(
         accelerator.project_configuration.set_directories(str(run.folder))
         accelerator.init_trackers(stem)
     again = activation_checkpointing(pipeline, checked.training.activation_checkpointing)
-    with again, Progress(show and accelerator.is_main_process) as progress:
+    with (
+        again,
+        gradient_caching(pipeline, checked.training.micro_batch),
+        Progress(show and accelerator.is_main_process) as progress,
+    ):
         for number in range(position.stage, len(job.stages)):
             _train_stage(job, job.stages[number], selections[number], balances[number], accelerator, progress)
         metrics = _final_metrics(job, accelerator, progress)

@@ -13,12 +13,19 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from mmsdk.builtin.declarations.heads import ContrastiveConfig
+from mmsdk.builtin.heads import similarities
 from mmsdk.builtin.heads.contrastive import Contrastive
 from mmsdk.containers import Encoding, HeadOutput, Inputs, Step
 from mmsdk.formats import Source
 
 WIDTHS = {"image": 6, "fused.text": 4, "voice": 5}
 BATCH = 8
+
+
+@pytest.fixture(autouse=True, params=[similarities.NUMBERS, 3 * BATCH], ids=["whole", "parts"])
+def _in_parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it with all similarities in memory at once, and again with those of three rows."""
+    monkeypatch.setattr(similarities, "NUMBERS", request.param)
 
 
 def build(*reads: str, **options: Any) -> Contrastive:
@@ -92,7 +99,7 @@ def test_against_the_formula(names: tuple[str, ...], target: Inputs | None) -> N
     expected.backward()
     for (name, parameter), gradient in zip(head.named_parameters(), found, strict=True):
         assert gradient.any(), name
-        torch.testing.assert_close(gradient, parameter.grad)
+        torch.testing.assert_close(gradient, parameter.grad, rtol=1e-5, atol=1e-5)
 
 
 def yes_or_no(head: Contrastive, given: Mapping[str, Encoding], target: Inputs | None) -> Tensor:

@@ -136,6 +136,13 @@ def foretelling() -> tuple[Config, dict[str, Rows]]:
     return config, {"train": samples(37), "valid": samples(10, seed=1)}
 
 
+def cached_gradients() -> tuple[Config, dict[str, Rows]]:
+    """Encoders that take three values at a time, below a loss that looks at all rows; values that rows share."""
+    config = pipeline(epochs=3, micro_batch=3)
+    config["stages"] = [{"name": "align", "heads": {"match": 1.0}}, {"name": "tell"}]
+    return config, {"train": samples(37), "valid": samples(10, seed=1)}
+
+
 def enduring() -> tuple[Config, dict[str, Rows]]:
     """Two stages with dropout and augmentation, and a checkpoint after each step."""
     config = pipeline(lively=True, epochs=3, checkpoint={"every": 1})
@@ -155,7 +162,17 @@ def with_bad_samples() -> tuple[Config, dict[str, Rows]]:
 
 JOBS: dict[str, Callable[[], tuple[Config, dict[str, Rows]]]] = {
     each.__name__: each
-    for each in (halves, in_parts, with_bad_samples, learning_rules, slowed, blended, foretelling, enduring)
+    for each in (
+        halves,
+        in_parts,
+        with_bad_samples,
+        learning_rules,
+        slowed,
+        blended,
+        foretelling,
+        cached_gradients,
+        enduring,
+    )
 }
 
 

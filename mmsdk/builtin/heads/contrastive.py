@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmsdk.builtin.heads.similarities import Table, log_sigmoid, log_sum_exp
 from mmsdk.containers import Encoding, HeadOutput, Inputs, Step
 from mmsdk.interfaces import Metric, TaskHead
 from mmsdk.metrics import MeanReciprocalRank, MedianRank, Recall
@@ -31,7 +32,8 @@ class Contrastive(TaskHead):
     2023).
 
     A sample counts for two streams where it has both. Samples with the same target {ids [batch]} need not be told
-    apart. Cost: similarities of the own samples with all samples, per two streams.
+    apart. Cost: similarities of the own samples with all samples, per two streams; some rows of them at a time, so that
+    memory does not grow with their number.
 
     widths: of the pooled vector of each source. width: of the embeddings; None takes the pooled vectors as they are.
     temperature: where it begins. pairs: which streams are compared; by default each two.
@@ -72,13 +74,12 @@ class Contrastive(TaskHead):
         present = {name: encoding.present for name, encoding in reads.items()}  # [batch]
         every = {name: step.gather(vectors) for name, vectors in own.items()}  # [all, width]
         everywhere = {name: step.gather(rows) for name, rows in present.items()}  # [all]
-        rivals = None if target is None else _rivals(target, step)  # [batch, all]
+        ids = None if target is None else _ids(target, step)
         losses, counts = [], []
         for first, second in self.pairs:
             both, columns = present[first] & present[second], everywhere[first] & everywhere[second]
-            others = columns if rivals is None else columns & rivals
-            each = self._losses(own, every, (first, second), others, step.offset)  # [batch]
-            losses.append(each.masked_fill(~both, 0).sum())
+            table = Table(both, columns, ids, step.offset)
+            losses.append(self._loss((own[first], own[second]), (every[first], every[second]), table))
             counts.append(both.sum())
         return HeadOutput(
             loss=torch.stack(losses).sum(),
@@ -87,33 +88,17 @@ class Contrastive(TaskHead):
             embeddings=own,
         )
 
-    def _losses(
-        self,
-        own: Mapping[str, Tensor],
-        every: Mapping[str, Tensor],
-        pair: tuple[str, str],
-        others: Tensor,
-        offset: int,
-    ) -> Tensor:
-        """The loss of each row [batch]. own [batch, width], every [all, width]; others [all] or [batch, all] bool."""
-        first, second = pair
-        similar = self._similar(own[first], every[second])  # [batch, all]
-        numbers = torch.arange(similar.shape[1], device=similar.device)
-        diagonal = numbers == numbers[: len(similar), None] + offset  # [batch, all]
-        if self.bias is not None:
-            sign = torch.where(diagonal, 1.0, -1.0)
-            each = -F.logsigmoid(sign * (similar + self.bias))
-            return each.masked_fill(~(others | diagonal), 0).sum(dim=1)
-        hidden = ~(others | diagonal)
-        there = _cross_entropy(similar, hidden, offset)
-        back = _cross_entropy(self._similar(own[second], every[first]), hidden, offset)
-        return (there + back) / 2
-
-    def _similar(self, own: Tensor, every: Tensor) -> Tensor:
+    def _loss(self, own: tuple[Tensor, Tensor], every: tuple[Tensor, Tensor], table: Table) -> Tensor:
+        """The sum over the own rows that have both streams. own: each [batch, width]; every: each [all, width]."""
         scale = self.log_scale.clamp(max=math.log(100)).exp()  # bounded as in CLIP
-        with torch.autocast(own.device.type, enabled=False):  # a hundredfold, rounding in bfloat16 would count
-            similar: Tensor = scale * own @ every.T
-        return similar
+        if self.bias is not None:
+            return log_sigmoid(own[0], every[1], scale, self.bias, table)
+        whole = len(own[0]) == len(every[0])  # no other process has rows, of which the columns are made, too
+        there, back = log_sum_exp(own[0], every[1], scale, table, of_columns=whole)
+        if not whole:
+            back, _ = log_sum_exp(own[1], every[0], scale, table, of_columns=False)
+        same = scale * (own[0] * own[1]).sum(dim=1)  # [batch]
+        return ((there + back) / 2 - same).masked_fill(~table.rows, 0).sum()
 
     def remark(self, loss: float, batch: int) -> str | None:
         """InfoNCE at log(batch) is that of guessing."""
@@ -138,17 +123,14 @@ class Contrastive(TaskHead):
         }
 
 
-def _cross_entropy(similar: Tensor, hidden: Tensor, offset: int) -> Tensor:
-    """-log softmax of each row's similarity to its own column, among that one and those not hidden: [batch]."""
-    return similar.masked_fill(hidden, -torch.inf).logsumexp(dim=1) - similar.diagonal(offset)
-
-
 def _unit(vectors: Tensor, present: Tensor) -> Tensor:
     """vectors [batch, width] at length 1 in float32, or zeros where absent."""
     return F.normalize(vectors.float(), dim=1).masked_fill(~present[:, None], 0)
 
 
-def _rivals(target: Inputs, step: Step) -> Tensor:
-    """Which of all samples have another target than each own one, or none: [batch, all] bool."""
-    ids = target["ids"].masked_fill(~target["present"], -1)
-    return (ids[:, None] != step.gather(ids)) | (ids[:, None] < 0)
+def _ids(target: Inputs, step: Step) -> tuple[Tensor, Tensor]:
+    """The target of the own rows [batch] and of all [all]; where it is unknown, one that no other row has."""
+    everywhere = step.gather(target["ids"].masked_fill(~target["present"], -1))
+    numbers = -1 - torch.arange(len(everywhere), device=everywhere.device)
+    known = torch.where(everywhere < 0, numbers, everywhere)
+    return known[step.offset : step.offset + len(target["ids"])], known
