@@ -212,6 +212,19 @@ def training_rows(samples: made_up.Rows) -> Any:
     return [as_row(sample, "") for sample in samples]
 
 
+def test_a_run_from_before_an_option_existed_goes_on(tmp_path: Path) -> None:
+    """What its config does not name has the default; another value is another config."""
+    folder = train(tmp_path / "run", config(), rows(train=made_up.samples(8))).run
+    file = folder / "config.json"
+    facts = json.loads(file.read_text())
+    del facts["config"]["training"]["micro_batch"]
+    file.write_text(json.dumps(facts))
+    run = Run(folder)
+    run.require_same(mmsdk.load_config(config()))
+    with pytest.raises(CheckpointError, match=r"different: training\.micro_batch"):
+        run.require_same(mmsdk.load_config(config(micro_batch=4)))
+
+
 def test_the_loss_of_an_epoch_is_that_of_its_samples(tmp_path: Path) -> None:
     """Not of its batches, of which the last one is smaller."""
     train(tmp_path, config(epochs=2), made_up.samples(21, untold=0.0))

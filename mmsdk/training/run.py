@@ -19,9 +19,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmsdk.config.file import load_config
 from mmsdk.config.pipeline import PipelineConfig
 from mmsdk.data.skipping import as_told, budget
-from mmsdk.errors import CheckpointError, DecodeError, TrainingError
+from mmsdk.errors import CheckpointError, DecodeError, MmsdkError, TrainingError
 from mmsdk.folders import flush, sweep, writing
 
 # What may differ when a run goes on: it changes how fast, never what is computed.
@@ -79,7 +80,7 @@ class Run:
             CheckpointError: names what differs.
         """
         facts = self.facts()
-        require_same_config(self.folder, facts["config"], config.model_dump(mode="json"))
+        require_same_config(self.folder, _completed(facts["config"]), config.model_dump(mode="json"))
         if data is not None and facts["data"] != data:
             raise CheckpointError(f"{self.folder}: the data has changed since this run began: choose another --out")
         return facts
@@ -157,6 +158,14 @@ def require_same_config(folder: Path, old: Mapping[str, Any], new: Mapping[str, 
             f"{folder}: began with another config; different: {', '.join(differing)}. "
             "Resume with the config that it began with, or choose another --out."
         )
+
+
+def _completed(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A written config with the defaults of options that did not exist when it was written."""
+    try:
+        return load_config(config).model_dump(mode="json")
+    except MmsdkError:  # then it certainly is another one
+        return config
 
 
 def new_folder(stem: str, parent: Path = Path("runs")) -> Path:
