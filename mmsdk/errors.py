@@ -98,7 +98,8 @@ def unknown_component(
     prefix, dot, _ = name.partition(".")
     if hint or installed or not dot:
         none = f"none: the plugin '{prefix}' brings no {kind} at all"
-        return f"Unknown {kind} '{name}'.{hint or f' Known: {listed(known, none)}.'}"
+        more = "" if dot else " Those of plugins have a prefix: see `mmsdk plugins`."
+        return f"Unknown {kind} '{name}'.{hint or f' Known: {listed(known, none)}.{more}'}"
     if prefix in KNOWN_PLUGINS:
         return f"Unknown {kind} '{name}'. It is provided by another package: pip install {KNOWN_PLUGINS[prefix]}"
     return (
