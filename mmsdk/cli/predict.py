@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,11 +22,15 @@ def command(
     pictures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The folder for predictions that are pictures.")
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an --output that an earlier call did not finish.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Predict samples with any subset of the streams; the results keep the samples' ids."""
     from json import dumps
 
+    from mmsdk.cli.results import ResultFile
     from mmsdk.data.samples import read_rows
     from mmsdk.errors import ConfigError, DataError
     from mmsdk.pipeline.pipeline import Pipeline
@@ -35,30 +39,34 @@ def command(
 
     if bool(values) == (input is not None):
         raise ConfigError("Give one sample as COLUMN=VALUE ..., or a file of samples with --input FILE.jsonl")
+    if resume and (output is None or input is None):
+        raise ConfigError("--resume goes on with a file of results: give its --output, and the same --input")
     pipeline = Pipeline.load(run)
+    if resume and pipeline.config.group_by is not None:
+        raise ConfigError("--resume: this pipeline judges rows in groups, which may lie anywhere in a file: begin anew")
     _require_folder(pipeline, pictures)
     to_stdout = output is None and not json
     errors = count = 0
     results = []
-    try:
-        file = output.open("w", encoding="utf-8") if output is not None else None
-    except OSError as error:
-        raise DataError(f"{output}: cannot be written: {error}") from None
-    found = predict_rows(pipeline, read_rows(input)) if input else predict(pipeline, [_sample(pipeline, values)])
-    for result in found:
-        count, errors = count + 1, errors + (result.error is not None)
-        if result.error is not None:
-            print(f"error: {result.id}: {result.error}", file=sys.stderr)
-        plain = result.as_dict() if pictures is None else _with_files(result.as_dict(), pictures, count)
-        line = dumps(plain, ensure_ascii=False)
-        if file is not None:
-            file.write(line + "\n")
-        elif to_stdout:
-            print(line)
+    with nullcontext() if output is None else ResultFile(output, pipeline, resume) as file:
+        if input is None:
+            found = predict(pipeline, [_sample(pipeline, values)])
         else:
-            results.append(plain)
-    if file is not None:
-        file.close()
+            rows = read_rows(input) if file is None else file.left(read_rows(input), input)
+            count = 0 if file is None else len(file.done)
+            found = predict_rows(pipeline, rows)
+        for result in found:
+            count, errors = count + 1, errors + (result.error is not None)
+            if result.error is not None:
+                print(f"error: {result.id}: {result.error}", file=sys.stderr)
+            plain = result.as_dict() if pictures is None else _with_files(result.as_dict(), pictures, count)
+            line = dumps(plain, ensure_ascii=False)
+            if file is not None:
+                file.write(line)
+            elif to_stdout:
+                print(line)
+            else:
+                results.append(plain)
     if not to_stdout:
         where = {"output": str(output)} if output is not None else {"results": results}
         answer(

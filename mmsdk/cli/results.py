@@ -1,0 +1,80 @@
+"""The file that results are written to, line by line; a call that was cut off can be gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Self
+
+from mmsdk.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from mmsdk.data.samples import Row
+    from mmsdk.pipeline.pipeline import Pipeline
+
+
+class ResultFile:
+    """Lines of results at `path`. As long as they are not whole, a note beside it tells whose they are.
+
+    Raises:
+        DataError: it cannot be written. ConfigError: there is nothing to go on with, or it is of something else.
+    """
+
+    def __init__(self, path: Path, pipeline: Pipeline, resume: bool) -> None:
+        self.path, self.note = path, path.with_name(path.name + ".unfinished")
+        self.done: list[str] = []
+        whose = {"pipeline": pipeline.fingerprint()}
+        try:
+            if resume:
+                self._go_on(whose)
+            self.note.write_text(json.dumps(whose), encoding="utf-8")
+            self.file: IO[str] = path.open("a" if resume else "w", encoding="utf-8")
+        except OSError as error:
+            raise DataError(f"{path}: cannot be written: {error}") from None
+
+    def _go_on(self, whose: object) -> None:
+        """Find what is done, and cut off a line that was not written to its end."""
+        if not self.path.exists():
+            raise ConfigError(f"--resume: there is no {self.path} to go on with: leave --resume out to begin")
+        if not self.note.exists():
+            raise ConfigError(f"--resume: {self.path} is whole, there is nothing left to do")
+        if json.loads(self.note.read_text(encoding="utf-8")) != whose:
+            raise ConfigError(f"--resume: {self.path} was begun with another pipeline: take that one, or begin anew")
+        whole = 0
+        with self.path.open("rb") as lines:
+            for line in lines:
+                if line.endswith(b"\n"):
+                    whole += len(line)
+                    self.done.append(str(json.loads(line)["id"]))
+        os.truncate(self.path, whole)
+
+    def left(self, rows: Iterable[Row], source: Path) -> Iterator[Row]:
+        """The rows that have no result yet.
+
+        Raises:
+            ConfigError: the results are of other rows.
+        """
+        each = iter(rows)
+        for number, name in enumerate(self.done, start=1):
+            row = next(each, None)
+            if row is None or row.id != name:
+                found = "ends before" if row is None else f"has '{row.id}' there"
+                raise ConfigError(
+                    f"--resume: {self.path}:{number} is the result of '{name}', but {source} {found}: take the file "
+                    "that it was begun with, or begin anew"
+                )
+        return chain(each)
+
+    def write(self, line: str) -> None:
+        self.file.write(line + "\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.file.close()
+        if kind is None:
+            self.note.unlink(missing_ok=True)
