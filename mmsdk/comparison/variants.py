@@ -22,7 +22,8 @@ def base_of(config: PipelineConfig, head: str) -> Tree:
         if head not in (stage["heads"] or config.heads):
             raise ConfigError(
                 f"Stage '{stage['name']}' trains {listed(stage['heads'])}, not '{head}': train it once by itself, and "
-                "let each contestant begin with what it learned: init_from: {run: FOLDER}"
+                "let each contestant begin with what it learned: init_from: {run: FOLDER}; or compare without stages: "
+                "--set stages=[]"
             )
         stage["heads"] = {head: (stage["heads"] or {}).get(head, 1.0)}
     training = tree["training"]
