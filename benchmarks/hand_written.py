@@ -96,10 +96,10 @@ def with_accelerate(
 ) -> list[float]:
     """Train on Accelerate; the loss of each step. order: of the samples, by default a random one in each epoch."""
     accelerator = Accelerator(cpu=True)
-    model, optimizer, loader, scheduler = accelerator.prepare(*_parts(rows, pipeline, training, order, fused))
+    model, optimizer, batches, scheduler = accelerator.prepare(*_parts(rows, pipeline, training, order, fused))
     losses = []
     for _ in range(training.epochs):
-        for batch in loader:
+        for batch in batches:
             loss = model(batch)
             accelerator.backward(loss)
             accelerator.clip_grad_norm_(model.parameters(), training.clip)
@@ -115,10 +115,10 @@ def with_pytorch(
     rows: Rows, pipeline: Pipeline, training: TrainingConfig, order: Order = None, fused: bool = False
 ) -> list[float]:
     """The same in plain PyTorch."""
-    model, optimizer, loader, scheduler = _parts(rows, pipeline, training, order, fused)
+    model, optimizer, batches, scheduler = _parts(rows, pipeline, training, order, fused)
     losses = []
     for _ in range(training.epochs):
-        for batch in loader:
+        for batch in batches:
             loss = model(batch)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), training.clip or math.inf)
@@ -129,19 +129,12 @@ def with_pytorch(
     return losses
 
 
-def _parts(
-    rows: Rows, pipeline: Pipeline, training: TrainingConfig, order: Order, fused: bool
-) -> tuple[Model, AdamW, DataLoader[Sample], LambdaLR]:
-    """Model, optimizer, loader and scheduler: no decay on vectors; a linear rise, then a cosine."""
-    model = Model(pipeline)
+def optimization(model: nn.Module, training: TrainingConfig, steps: int, fused: bool) -> tuple[AdamW, LambdaLR]:
+    """AdamW without decay on vectors; a linear rise of the rate, then a cosine."""
     vectors = [parameter for parameter in model.parameters() if parameter.dim() < 2]
     matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     groups = [{"params": matrices, "weight_decay": training.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     optimizer = AdamW(groups, lr=training.learning_rate, fused=fused or None)
-    loader = DataLoader(
-        Samples(rows, pipeline), training.batch_size, shuffle=order is None, sampler=order, collate_fn=collate
-    )
-    steps = training.epochs * len(loader)
     warm = round(training.warmup * steps)
 
     def share(step: int) -> float:
@@ -149,4 +142,18 @@ def _parts(
             return (step + 1) / (warm + 1)
         return 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
 
-    return model, optimizer, loader, LambdaLR(optimizer, share)
+    return optimizer, LambdaLR(optimizer, share)
+
+
+def loader(rows: Rows, pipeline: Pipeline, training: TrainingConfig, order: Order) -> DataLoader[Sample]:
+    """Batches in this order, by default in a random one."""
+    samples = Samples(rows, pipeline)
+    return DataLoader(samples, training.batch_size, shuffle=order is None, sampler=order, collate_fn=collate)
+
+
+def _parts(
+    rows: Rows, pipeline: Pipeline, training: TrainingConfig, order: Order, fused: bool
+) -> tuple[Model, AdamW, DataLoader[Sample], LambdaLR]:
+    model, batches = Model(pipeline), loader(rows, pipeline, training, order)
+    optimizer, scheduler = optimization(model, training, training.epochs * len(batches), fused)
+    return model, optimizer, batches, scheduler

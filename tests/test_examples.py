@@ -124,6 +124,18 @@ def test_easy_vqa_is_answered_in_words(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+def test_hidden_words_are_seen_in_the_picture(tmp_path: Path) -> None:
+    captions, report = tmp_path / "captions.jsonl", program("easy_vqa_masked/report.py")
+    prepared("easy_vqa_masked", "--source", real("easy-vqa") / "manifest.jsonl", "--out", captions)
+    config, given = EXAMPLES / "easy_vqa_masked/pipeline.yaml", [f"data.path={captions}"]
+    trained = mmsdk.train(config, out=tmp_path / "run", overrides=given, show=False)
+    assert report.commonest(mmsdk.read_rows(captions)) == pytest.approx(1 / 3, abs=0.001)
+    assert trained.metrics["valid/words/accuracy"] >= 0.70  # of three seeds 0.735 and more
+    assert report.without_pictures(captions, tmp_path / "blind", seed=0) <= 0.55  # of three seeds 0.485 and less
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_avdigits_understands_a_new_speaker(tmp_path: Path) -> None:
     path = f"data.path={real('avdigits') / 'manifest.jsonl'}"
     trained = mmsdk.train(EXAMPLES / "avdigits/pipeline.yaml", out=tmp_path / "run", overrides=[path], show=False)

@@ -1,6 +1,6 @@
 """What hidden words can be told without the picture: the commonest word, and a run that sees no picture.
 
-python docs/examples/easy_vqa_masked/report.py --data easy-vqa/manifest.jsonl --out runs/blind
+python docs/examples/easy_vqa_masked/report.py --data captions.jsonl --out runs/blind
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ HERE = Path(__file__).parent
 
 
 def commonest(rows: list[mmsdk.Row]) -> float:
-    """The share of the commonest word among all words of the questions."""
-    words = Counter(word for row in rows for word in re.findall(r"\w+|[^\w\s]", row.values["question"]))
+    """The share of the commonest word among all words of the captions."""
+    words = Counter(word for row in rows for word in re.findall(r"\w+|[^\w\s]", row.values["caption"]))
     return words.most_common(1)[0][1] / words.total()
 
 
 def without_pictures(data: Path, out: Path, seed: int) -> float:
-    """The accuracy of the same training on the questions alone, with attention to themselves."""
+    """The accuracy of the same training on the captions alone, with attention to themselves."""
     config = mmsdk.load_config(HERE / "pipeline.yaml").model_dump(mode="json", exclude_unset=True)
     del config["streams"]["image"]
     config["fusion"] = {"type": "transformer", "width": 64, "heads": 4, "layers": 1}
     config["data"]["path"] = str(data)
-    config["training"] |= {"group": None, "seed": seed}
+    config["training"]["seed"] = seed
     return mmsdk.train(config, out=out).metrics["valid/words/accuracy"]
 
 
