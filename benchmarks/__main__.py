@@ -17,6 +17,7 @@ NAMES = [
     "feature_cache",
     "fusion_growth",
     "gradient_caching",
+    "serving",
     "subsets",
     "training_loop",
 ]

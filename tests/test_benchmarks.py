@@ -19,6 +19,7 @@ GOALS: dict[str, list[float | None]] = {
     "feature_cache": [1 / 4.5, None, None],
     "fusion_growth": [2.2, 3.2, None],
     "gradient_caching": [1.4, 1 / 20],
+    "serving": [1 / 2, 1.0],
     "subsets": [1.5],
     "training_loop": [1.02, None, None, None, 0.9, 0.9],
 }

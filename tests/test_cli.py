@@ -30,7 +30,7 @@ COMMAND = """
     app = typer.Typer(rich_markup_mode=None)
 
     @app.command()
-    def serve(folder: str, port: int = 80, fail: bool = False):
+    def mirror(folder: str, port: int = 80, fail: bool = False):
         '''Serve a pipeline.'''
         if fail:
             raise DataError(f"{folder}: nothing to serve")
@@ -48,7 +48,7 @@ def config(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Installs a package that brings a command: `bring("serve", code)`."""
+    """Installs a package that brings a command: `bring("mirror", code)`."""
     monkeypatch.syspath_prepend(tmp_path)
     before = set(sys.modules)
 
@@ -128,7 +128,7 @@ def test_a_reader_that_has_gone_is_no_traceback() -> None:
 
 
 def test_help_lists_our_commands_and_those_of_plugins(cli: Cli, bring: Callable[..., None]) -> None:
-    bring("serve", "raise SystemExit('nobody called this command')")
+    bring("mirror", "raise SystemExit('nobody called this command')")
     lines = cli("--help").stdout.partition("Commands:\n")[2].splitlines()
     listed = {line.split()[0]: line for line in lines}
     ours = [
@@ -148,39 +148,39 @@ def test_help_lists_our_commands_and_those_of_plugins(cli: Cli, bring: Callable[
         "plugins",
     ]
     assert list(listed)[: len(ours)] == ours
-    assert {"serve", "index", "search", "unindex"} <= set(list(listed)[len(ours) :])
-    assert listed["serve"].endswith("(from test-serve)") and listed["search"].endswith("(from mmsdk-retrieval)")
+    assert {"mirror", "index", "search", "unindex"} <= set(list(listed)[len(ours) :])
+    assert listed["mirror"].endswith("(from test-serve)") and listed["search"].endswith("(from mmsdk-retrieval)")
     assert "test_serve_commands" not in sys.modules
 
 
 def test_packages_with_nothing_but_commands_are_listed(
     cli: Cli, bring: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bring("serve", "raise SystemExit('nobody called this command')")
+    bring("mirror", "raise SystemExit('nobody called this command')")
     plugins = {each["distribution"]: each for each in json.loads(cli("plugins", "--json").stdout)["plugins"]}
     nothing = {"modalities": [], "encoders": [], "fusions": [], "heads": []}
     origin = {"prefix": None, "distribution": "test-serve", "version": "1.0", "api": "v1"}
-    assert plugins["test-serve"] == {**origin, "state": "found", "reason": None, **nothing, "commands": ["serve"]}
+    assert plugins["test-serve"] == {**origin, "state": "found", "reason": None, **nothing, "commands": ["mirror"]}
     assert plugins["mmsdk-retrieval"]["commands"] == ["classify", "index", "search", "unindex"]
     assert plugins["mmsdk-fusion"]["commands"] == [] and plugins["mmsdk-fusion"]["state"] == "loaded"
     monkeypatch.setenv("MMSDK_DISABLE_PLUGINS", "test-serve")
     assert cli("plugins").stdout.endswith(
-        "test-serve 1.0 (API v1): disabled\n  test-serve is switched off by MMSDK_DISABLE_PLUGINS\n  commands: serve\n"
+        "test-serve 1.0 (API v1): disabled\n  test-serve is switched off by MMSDK_DISABLE_PLUGINS\n  commands: mirror\n"
     )
     assert "brings commands and no components" in cli("plugins", "check", "test-serve").stderr
 
 
 class TestForeignCommands:
     def test_get_all_their_arguments(self, cli: Cli, bring: Callable[..., None]) -> None:
-        bring("serve")
-        served = cli("serve", "runs/a", "--port", "8000")
+        bring("mirror")
+        served = cli("mirror", "runs/a", "--port", "8000")
         assert (served.exit_code, served.stdout) == (0, "runs/a on 8000\n")
-        assert "Serve a pipeline." in cli("serve", "--help").stdout
-        assert cli("serve").exit_code == 2
+        assert "Serve a pipeline." in cli("mirror", "--help").stdout
+        assert cli("mirror").exit_code == 2
 
     def test_fail_like_ours(self, cli: Cli, bring: Callable[..., None]) -> None:
-        bring("serve")
-        refused = cli("serve", "runs/a", "--fail")
+        bring("mirror")
+        refused = cli("mirror", "runs/a", "--fail")
         assert (refused.exit_code, refused.stderr) == (1, "error: runs/a: nothing to serve\n")
 
     @pytest.mark.parametrize(
@@ -196,16 +196,16 @@ class TestForeignCommands:
     def test_that_cannot_be_loaded_say_why(
         self, cli: Cli, bring: Callable[..., None], code: str, value: str, reason: str
     ) -> None:
-        bring("serve", code, value=value)
-        refused = cli("serve")
+        bring("mirror", code, value=value)
+        refused = cli("mirror")
         assert refused.exit_code == 1
-        assert refused.stderr.startswith(f"error: command 'serve' of test-serve cannot be loaded: {reason}")
+        assert refused.stderr.startswith(f"error: command 'mirror' of test-serve cannot be loaded: {reason}")
 
     def test_of_two_plugins_exclude_each_other(self, cli: Cli, bring: Callable[..., None]) -> None:
-        bring("serve", name="test-one")
-        bring("serve", name="test-two")
-        assert cli("serve", "a").stderr == (
-            "error: 'test-one', 'test-two' both bring the command 'serve': uninstall one of them\n"
+        bring("mirror", name="test-one")
+        bring("mirror", name="test-two")
+        assert cli("mirror", "a").stderr == (
+            "error: 'test-one', 'test-two' both bring the command 'mirror': uninstall one of them\n"
         )
 
     def test_do_not_replace_ours(self, cli: Cli, bring: Callable[..., None], config: Path) -> None:

@@ -1,0 +1,99 @@
+"""mmsdk serve RUN..."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmsdk import ConfigError
+
+
+def command(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs, or saved pipelines.", show_default=False)],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    host: Annotated[str, typer.Option(help="The address to listen at; others than this machine's own need a key.")] = (
+        "127.0.0.1"
+    ),
+    api_key_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A file with the key that clients send as a bearer token.")
+    ] = None,
+    waiting: Annotated[int, typer.Option(min=1, help="Samples that may wait; more are answered with 429.")] = 64,
+    batch: Annotated[int, typer.Option(min=1, help="Samples that are answered together.")] = 32,
+    deadline: Annotated[float, typer.Option(min=0.1, help="Seconds until a request is given up.")] = 30.0,
+    max_body: Annotated[int, typer.Option(min=1000, help="Bytes that a request may have.")] = 20_000_000,
+) -> None:
+    """Answer requests over HTTP, with a page to try a pipeline at /."""
+    key = _key(api_key_file)
+    if key is None and not _own(host):
+        raise ConfigError(
+            f"--host {host}: others could reach it without a key: add --api-key-file FILE, or leave --host out"
+        )
+    listening = _socket(host, port)
+    import uvicorn
+
+    from mmsdk import Pipeline
+    from mmsdk_serve.application import application
+    from mmsdk_serve.limits import Limits
+
+    names = [_name(run) for run in runs]
+    if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+        raise ConfigError(f"There are two pipelines '{twice[0]}': rename the folder of one of them")
+    pipelines = {name: Pipeline.load(run) for name, run in zip(names, runs, strict=True)}
+    app = application(pipelines, Limits(waiting, batch, deadline, max_body), key=key)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=int(deadline) + 1, timeout_keep_alive=10
+    )
+    address = f"[{host}]" if ":" in host else host
+    print(f"serving {', '.join(names)} at http://{address}:{listening.getsockname()[1]}", file=sys.stderr, flush=True)
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _name(run: Path) -> str:
+    """The folder's name, as it can stand in an address."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", run.resolve().name).strip(".") or "pipeline"
+
+
+def _key(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    try:
+        key = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--api-key-file {file}: cannot be read: {error}") from None
+    if len(key) < 16 or not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigError(
+            f"--api-key-file {file}: expected a key of 16 letters and digits or more; `openssl rand -hex 32` makes one"
+        )
+    return key
+
+
+def _own(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _socket(host: str, port: int) -> socket.socket:
+    """Taken before anything is loaded, so that a port in use is told at once."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigError(f"{host}:{port} cannot be listened at: {reason}; choose another --port") from None
+    return listening
+
+
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+app.command()(command)

@@ -1,0 +1,81 @@
+"""A pipeline of a picture, a text and two numbers, saved, and as it is served."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
+
+import pytest
+import torch
+from fastapi.testclient import TestClient
+from PIL import Image
+
+import mmsdk
+from mmsdk_serve import Limits, application
+
+CONFIG = {
+    "streams": {
+        "photo": {"modality": {"type": "image", "size": 8}, "encoder": {"type": "cnn", "width": 16, "layers": 1}},
+        "title": {"modality": {"type": "text"}, "encoder": {"type": "bag", "width": 16}},
+        "facts": {
+            "modality": {"type": "tabular", "numbers": ["price", "weight"]},
+            "encoder": {"type": "mlp", "width": 16},
+        },
+    },
+    "fusion": {"type": "concat", "width": 16},
+    "heads": {"kind": {"type": "classification", "target": "kind"}},
+    "training": {"epochs": 2, "batch_size": 8, "threads": 1},
+}
+
+
+def _png(red: int, size: int = 8) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (size, size), (red, 60, 90)).save(file, "PNG")
+    return file.getvalue()
+
+
+def _samples(count: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "photo": _png(50 + 3 * place % 200),
+            "title": f"a {'red' if place % 2 else 'blue'} thing {place % 5}",
+            "price": float(place),
+            "weight": 2.0 - place,
+        }
+        for place in range(count)
+    ]
+
+
+@pytest.fixture(scope="session")
+def png() -> Callable[..., bytes]:
+    """The bytes of a picture of one colour."""
+    return _png
+
+
+@pytest.fixture(scope="session")
+def samples() -> Callable[[int], list[dict[str, Any]]]:
+    """So many samples, each of them another one."""
+    return _samples
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rows = [{**sample, "kind": "ab"[place % 2]} for place, sample in enumerate(_samples(24))]
+    return mmsdk.train(CONFIG, rows, out=tmp_path_factory.mktemp("runs") / "shop", show=False).run
+
+
+@pytest.fixture(scope="session")
+def pipeline(run: Path) -> mmsdk.Pipeline:
+    torch.set_num_threads(1)
+    return mmsdk.Pipeline.load(run)
+
+
+@pytest.fixture
+def client(pipeline: mmsdk.Pipeline) -> Iterator[TestClient]:
+    with TestClient(application({"shop": pipeline}, Limits(body=200_000))) as client:
+        yield client

@@ -1,0 +1,113 @@
+"""The page at /, in a real browser: any stream empty, errors, shares; nothing from outside, nothing on the console."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+import mmsdk
+from mmsdk_serve import application
+
+sync_api = pytest.importorskip("playwright.sync_api")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+
+
+def served(pipeline: mmsdk.Pipeline, **options: Any) -> Iterator[str]:
+    config = uvicorn.Config(application({"shop": pipeline}, **options), port=0, log_level="error")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def address(pipeline: mmsdk.Pipeline) -> Iterator[str]:
+    yield from served(pipeline)
+
+
+@pytest.fixture
+def locked(pipeline: mmsdk.Pipeline) -> Iterator[str]:
+    yield from served(pipeline, key="k" * 32)
+
+
+@pytest.fixture
+def page() -> Iterator[Any]:
+    """A page of the browser; whatever reaches its console, or asks for something outside, fails the test."""
+    wrong: list[str] = []
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1000, "height": 700})
+        page.set_default_timeout(20_000)
+        page.on("console", lambda message: wrong.append(message.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda request: None if _own(request.url) else wrong.append(request.url))
+        yield page
+        browser.close()
+    assert [line for line in wrong if "401" not in line and "422" not in line] == []
+
+
+def _own(url: str) -> bool:
+    return url.startswith(("http://127.0.0.1", "data:", "blob:"))
+
+
+def test_every_stream_then_one_empty_then_an_error(
+    page: Any, address: str, tmp_path: Path, png: Callable[..., bytes], pipeline: mmsdk.Pipeline
+) -> None:
+    picture = tmp_path / "there.png"
+    picture.write_bytes(png(200, 64))
+    page.goto(address)
+    page.fill("textarea[name=title]", "a red thing")
+    page.fill("input[name=price]", "3")
+    page.set_input_files("input[name=file-photo]", picture)
+    page.click("text=Predict")
+    page.wait_for_selector(".said")
+    (right,) = pipeline.predict([{"photo": picture.read_bytes(), "title": "a red thing", "price": 3.0}])
+    assert page.inner_text(".said") == right["kind"].value
+    bars = [text.split()[0] for text in page.locator(".bar").all_inner_texts()]
+    assert sorted(bars[:2]) == ["a", "b"] and bars[2:] == ["photo", "title", "facts"]
+    shot(page, "all")
+    page.click("text=Leave empty")
+    page.click("text=Predict")
+    sync_api.expect(page.locator(".bar")).to_have_count(4)  # two labels, two shares
+    shot(page, "absent")
+    picture.write_bytes(b"no picture")
+    page.set_input_files("input[name=file-photo]", picture)
+    page.click("text=Predict")
+    page.wait_for_selector("[role=alert]")
+    assert "photo" in page.inner_text("[role=alert]")
+    shot(page, "error")
+
+
+def test_nothing_at_all_is_told_without_a_request(page: Any, address: str) -> None:
+    page.goto(address)
+    page.click("text=Predict")
+    assert "at least one" in page.inner_text("[role=alert]")
+
+
+def test_the_key_is_asked_for(page: Any, locked: str) -> None:
+    page.goto(locked)
+    page.fill("#key", "k" * 32)
+    page.click("text=Enter")
+    page.fill("textarea[name=title]", "a red thing")
+    page.click("text=Predict")
+    page.wait_for_selector(".said")
+
+
+def shot(page: Any, name: str) -> None:
+    """A picture to look at, where MMSDK_SHOTS names a folder."""
+    folder = os.environ.get("MMSDK_SHOTS")
+    if folder:
+        page.screenshot(path=Path(folder) / f"{name}.png")
