@@ -28,8 +28,8 @@ TEXT = "a text of some length about nothing in particular which is the same each
 def run(quick: bool) -> list[Result]:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        trained = _trained(Path(folder) / "run", layers=2 if quick else 40)
-        pipeline, requests, rounds = trained.pipeline, (32 if quick else 400), (1 if quick else 7)
+        trained = _trained(Path(folder) / "run", layers=2 if quick else 120)
+        pipeline, requests, rounds = trained.pipeline, (32 if quick else 200), (1 if quick else 7)
         with _server(trained.run, 1) as single, _server(trained.run, 32) as batched:
             scores = _scores(pipeline, requests)
             sides = {

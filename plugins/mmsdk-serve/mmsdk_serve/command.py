@@ -50,6 +50,7 @@ def command(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=int(deadline) + 1, timeout_keep_alive=10
     )
     address = f"[{host}]" if ":" in host else host
+    listening.listen(2048)  # from now on a client waits rather than being refused
     print(f"serving {', '.join(names)} at http://{address}:{listening.getsockname()[1]}", file=sys.stderr, flush=True)
     uvicorn.Server(config).run(sockets=[listening])
 
@@ -83,9 +84,10 @@ def _own(host: str) -> bool:
 
 
 def _socket(host: str, port: int) -> socket.socket:
-    """Taken before anything is loaded, so that a port in use is told at once."""
+    """Bound before anything is loaded, so that a port in use is told at once."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family)
+    # Told that it is TCP, asyncio switches Nagle's algorithm off: an answer would wait 40 ms for an acknowledgement.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))

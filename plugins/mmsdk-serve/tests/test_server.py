@@ -91,7 +91,6 @@ def test_what_it_refuses_to_start_with(run: Path, tmp_path: Path, options: list[
 
 def test_it_answers_and_ends_after_the_last_answer(run: Path) -> None:
     with server(run, "--port", "0") as (process, address):
-        ready(address)
         answer = httpx.post(f"{address}/pipelines/shop/predict", json={"samples": [{"title": "a red thing"}]})
         assert answer.json()["results"][0]["predictions"]["kind"]["value"] in ("a", "b")
         process.send_signal(signal.SIGTERM)
