@@ -17,7 +17,9 @@ NAMES = [
     "feature_cache",
     "fusion_growth",
     "gradient_caching",
+    "log_mel",
     "serving",
+    "shared_images",
     "subsets",
     "training_loop",
 ]

@@ -90,13 +90,13 @@ def _compared(name: str, size: Size, rounds: int, steps: int) -> list[Result]:
 
 def _step_seconds(body: Callable[[], Any], steps: int) -> float:
     """Processor time of one step, over all steps of the second of two epochs."""
-    with _step_ends() as ends:
+    with step_ends() as ends:
         body()
     return (ends[-1] - ends[steps]) / (steps - 1)
 
 
 @contextmanager
-def _step_ends() -> Iterator[list[float]]:
+def step_ends() -> Iterator[list[float]]:
     """The processor time at the end of each optimizer step of any optimizer."""
     ends: list[float] = []
     handle = register_optimizer_step_post_hook(lambda *_: ends.append(time.process_time()))

@@ -19,7 +19,9 @@ GOALS: dict[str, list[float | None]] = {
     "feature_cache": [1 / 4.5, None, None],
     "fusion_growth": [2.2, 3.2, None],
     "gradient_caching": [1.4, 1 / 20],
+    "log_mel": [1 / 4, None],
     "serving": [1 / 2, 1.0],
+    "shared_images": [1 / 5, None],
     "subsets": [1.5],
     "training_loop": [1.02, None, None, None, 0.9, 0.9],
 }

@@ -317,3 +317,21 @@ def test_a_table_needs_no_torch(tmp_path: Path) -> None:
         "assert 'torch' not in sys.modules and 'accelerate' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_values_that_reach_their_limit_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import mmsdk
+    from mmsdk.cli.data import command
+
+    rows = [{"text": "red " * (3 + 4 * (place % 3 == 0)), "answer": "ab"[place % 2]} for place in range(9)]
+    given = config(tmp_path, str(table(tmp_path, rows)), CONFIG.replace("type: text", "type: text, max_length: 5"))
+    given.write_text(given.read_text().replace("  picture:", "  #picture:"))
+    (found,) = inspect(given)["filled"]
+    assert (found["name"], found["reached"], found["of"], found["max_length"]) == ("text", 3, 9, 5)
+    command(given)
+    line = "'text': 3 of 9 values reach max_length 5, and lose what they have beyond it: raise it if that matters"
+    assert line in capsys.readouterr().out
+    mmsdk.train(given, out=tmp_path / "run", overrides=["training.epochs=1"], show=False)
+    assert line in capsys.readouterr().err
+    given.write_text(given.read_text().replace("max_length: 5", "max_length: 8"))
+    assert inspect(given)["filled"] == []

@@ -50,6 +50,8 @@ def _text(report: Mapping[str, Any]) -> Iterator[str]:
         yield from _section(f"labels, column '{column}'", [["", *balance], *_labels(balance)])
     shared = [[name, *_overlap(each)] for name, found in report["shared"].items() for each in found]
     yield from _section("texts in several splits: fine for words and questions, a leak for documents and ids", shared)
+    for each in report.get("filled", []):
+        yield f"\n{each['text']}"
     for what, found in report["duplicates"].items():
         if found["count"]:
             example = _plain(" = ".join(found["examples"][0]))

@@ -16,6 +16,7 @@ from mmsdk.config.file import load_config
 from mmsdk.config.pipeline import SAMPLE_FILES, DataConfig, GroupBy, PipelineConfig
 from mmsdk.data.columns import SUFFIXES, describe
 from mmsdk.data.grouping import grouped_splits, places
+from mmsdk.data.limits import filled
 from mmsdk.data.overlap import Overlaps, Splits, apart, duplicates, equal_files, equal_rows, equal_texts
 from mmsdk.data.readable import FileColumn, Reader, unreadable
 from mmsdk.data.samples import Row, load_splits, read_rows
@@ -89,7 +90,10 @@ def inspect(path: Path, split_column: str | None = None, label: str | None = Non
         report["streams"] = {port.name: {"column": port.column, "absent": _absent(tables, port)} for port in streams}
         problems += _fit(modalities, tables, list(columns))
         files = [port for port in [*streams, *targets] if port.modality.reads_files]
-        readers = [port for port in [*streams, *targets] if not (problems and port.modality.fits)]
+        known = [port for port in [*streams, *targets] if not (problems and port.modality.fits)]
+        readers = known
+        cut = filled(chain.from_iterable(tables.samples.values()), known)
+        report["filled"] = [each._asdict() | {"text": str(each)} for each in cut]
     counted = [label] if label is not None else _label_columns(config, columns)
     report["labels"] = {name: balance(tables.splits, name) for name in counted}
     report["unreadable"] = unreadable(chain.from_iterable(tables.samples.values()), readers)

@@ -13,11 +13,12 @@ import torch
 from mmsdk.config.pipeline import DataConfig, PipelineConfig, StageConfig
 from mmsdk.data.collate import Collated, Collator, identity
 from mmsdk.data.grouping import grouped_splits, load_samples
+from mmsdk.data.limits import filled
 from mmsdk.data.samples import InMemory, Row, digest, splits_in_memory
 from mmsdk.data.sampling import FILLER, batches, share, shuffled
 from mmsdk.errors import ConfigError, DataError, listed
 from mmsdk.folders import load_tree, save_tree, verify_folder, write_folder
-from mmsdk.pipeline.modalities import Modalities
+from mmsdk.pipeline.modalities import Modalities, Port
 from mmsdk.pipeline.pipeline import Pipeline
 from mmsdk.training.checkpoint import Checkpoints, Position
 from mmsdk.training.learners import require_held_out
@@ -185,6 +186,10 @@ def require_targets(stages: Sequence[StagePlan], modalities: Modalities) -> None
                         port.prepare(row, value)
 
 
+def _ports(modalities: Modalities) -> list[Port]:
+    return [*modalities.stream_ports, *modalities.target_ports]
+
+
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
@@ -241,6 +246,9 @@ def open_job(
         choose_threads(run.facts()["threads"])
     verify_folder(run.modalities)
     modalities.restore(load_tree(run.modalities / "modalities"))
+    if rank == 0 and not started:
+        for cut in filled((row for plan in stages for row in plan.train), _ports(modalities)):
+            _say(str(cut))
     torch.manual_seed(config.training.seed)
     pipeline = Pipeline(run.resolved(resolved), modalities)
     checkpoints = Checkpoints(run.checkpoints, config.training.checkpoint.keep)
