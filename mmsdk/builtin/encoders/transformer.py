@@ -8,6 +8,7 @@ from torch import nn
 
 from mmsdk.builtin.layers.attention import TransformerBlock
 from mmsdk.builtin.layers.embedding import Tokens
+from mmsdk.builtin.layers.packing import packing
 from mmsdk.builtin.layers.pooling import clean, masked_mean
 from mmsdk.builtin.layers.positions import sinusoidal
 from mmsdk.containers import Encoding, Inputs
@@ -36,9 +37,13 @@ class TransformerEncoder(Encoder):
         return list(self.layers)
 
     def forward(self, inputs: Inputs) -> Encoding:
-        tokens, mask = self.embedding(inputs)  # [n, length, width]
-        tokens = self.dropout(tokens + sinusoidal(tokens.shape[1], self.width, like=tokens))
+        mask = inputs["mask"]
+        packed = packing(mask, self.width)
+        tokens, _ = self.embedding(packed.pack(inputs) if packed else inputs)  # [n, length, width]
+        places = sinusoidal(mask.shape[1], self.width, like=tokens)  # [length, width]
+        tokens = self.dropout(tokens + (places[packed.columns] if packed else places))
         for layer in self.layers:
-            tokens = layer(tokens, mask)
+            tokens = layer(tokens, packed or mask)
         tokens = self.norm(tokens)
+        tokens = packed.unpack(tokens) if packed else tokens
         return clean(tokens, mask, masked_mean(tokens, mask))

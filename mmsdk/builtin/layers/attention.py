@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmsdk.builtin.layers.packing import Packing
 from mmsdk.errors import ConfigError
 
 
@@ -57,6 +58,17 @@ class Attention(nn.Module):
         joined: Tensor = self.out(found.transpose(1, 2).flatten(2))  # [batch, q, width]
         return joined.masked_fill(~present, 0)
 
+    def among_packed(self, tokens: Tensor, packing: Packing) -> Tensor:
+        """Self-attention of packed rows, each of which sees itself alone: [1, total, width] -> the same."""
+        parts = [packing.split(layer(tokens)) for layer in (self.query, self.key, self.value)]
+        found = []
+        for looking in zip(*parts, strict=True):  # three of [rows, length, width]
+            query, key, value = (self._split(part) for part in looking)  # [rows, heads, length, d]
+            seen = F.scaled_dot_product_attention(query, key, value, dropout_p=self.dropout if self.training else 0.0)
+            found.append(seen.transpose(1, 2).flatten(2).flatten(0, 1))  # [rows * length, width]
+        joined: Tensor = self.out(torch.cat(found)[None])
+        return joined
+
     def shares(self, queries: Tensor, context: Tensor, mask: Tensor) -> Tensor:
         """How much of each token `forward` takes for each query, the mean of the heads: [batch, q, k]."""
         query, key = self._split(self.query(queries)), self._split(self.key(context))
@@ -93,10 +105,17 @@ class TransformerBlock(nn.Module):
         self.feedforward = FeedForward(width, feedforward or 4 * width, dropout)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """tokens [batch, length, width], mask [batch, length] bool -> [batch, length, width]."""
+    def forward(self, tokens: Tensor, mask: Tensor | Packing) -> Tensor:
+        """tokens [batch, length, width], mask [batch, length] bool -> [batch, length, width].
+
+        Of packed tokens [1, total, width] the second is how they are packed.
+        """
         normed = self.attention_norm(tokens)
-        tokens = tokens + self.dropout(self.attention(normed, normed, mask))
+        if isinstance(mask, Packing):
+            found = self.attention.among_packed(normed, mask)
+        else:
+            found = self.attention(normed, normed, mask)
+        tokens = tokens + self.dropout(found)
         changed: Tensor = self.dropout(self.feedforward(self.feedforward_norm(tokens)))
         return tokens + changed
 
