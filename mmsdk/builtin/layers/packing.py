@@ -44,9 +44,9 @@ class Packing(NamedTuple):
         return padded.index_copy(0, self.places, tokens[0]).view(n, length, -1)
 
     def split(self, tokens: Tensor) -> list[Tensor]:
-        """[1, total, ...] -> per group [rows, length, ...]."""
+        """[1, total, width] -> per group [rows, length, width]."""
         parts = tokens[0].split_with_sizes([rows * length for rows, length in self.groups])
-        return [part.unflatten(0, group) for part, group in zip(parts, self.groups, strict=True)]
+        return [part.view(*group, -1) for part, group in zip(parts, self.groups, strict=True)]
 
 
 def packing(mask: Tensor, width: int) -> Packing | None:
