@@ -123,6 +123,7 @@ def test_easy_vqa_is_answered_in_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_hidden_words_are_seen_in_the_picture(tmp_path: Path) -> None:
     captions, report = tmp_path / "captions.jsonl", program("easy_vqa_masked/report.py")
@@ -168,6 +169,7 @@ def test_avdigits_joined_at_decision_level_is_no_worse_than_the_better_stream(tm
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_mosi_text_is_fine_tuned(tmp_path: Path) -> None:
     parts = [f"streams.text.{part}.model={sentence_encoder()}" for part in ("modality", "encoder")]
