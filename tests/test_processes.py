@@ -20,7 +20,7 @@ from mmsdk.data.sampling import batches, share, shuffled
 from mmsdk.training.processes import gather
 from tests.programs import made_up
 
-JOBS = ("halves", "in_parts", "with_bad_samples", "learning_rules", "slowed", "blended", "foretelling")
+JOBS = ("halves", "in_parts", "with_bad_samples", "learning_rules", "slowed", "blended", "foretelling", "by_length")
 
 
 def log(run: Path) -> list[dict[str, Any]]:

@@ -157,6 +157,10 @@ class TrainingConfig(Strict):
 
     epochs: Positive = 10
     batch_size: Positive = Field(32, description="samples per optimizer step, over all processes")
+    batch_tokens: Positive | None = Field(
+        None,
+        description="instead of batch_size: the most that samples times the longest of each stream, summed, come to",
+    )
     accumulation: Positive = Field(1, description="parts that a batch is cut into, one after the other")
     micro_batch: Positive | None = Field(
         None, description="values that an encoder takes at a time; losses see the whole batch: less memory, more time"

@@ -12,7 +12,7 @@ from mmsdk.plugins.registry import registry
 
 if TYPE_CHECKING:
     from mmsdk.components import EncoderConfig, HeadConfig, ModalityConfig
-    from mmsdk.config.pipeline import PipelineConfig
+    from mmsdk.config.pipeline import PipelineConfig, TrainingConfig
 
 Where = tuple[str | int, ...]
 Problem = tuple[Where, str]
@@ -200,10 +200,20 @@ def _stages(config: PipelineConfig) -> Iterator[Problem]:
             yield from _own_encoder(config, (*where, "layer_decay", stream), stream)
 
 
+def _batch_tokens(training: TrainingConfig) -> Iterator[Problem]:
+    if training.batch_tokens is None:
+        return
+    size = type(training).model_fields["batch_size"].default
+    beside = {"group": training.group is not None, "batch_size": training.batch_size != size}
+    for name in (name for name, given in beside.items() if given):
+        yield ("training", "batch_tokens"), f"'batch_tokens' beside '{name}': give one of them"
+
+
 def _training(config: PipelineConfig) -> Iterator[Problem]:
     group, stopping = config.training.group, config.training.early_stopping
     if group is not None and group not in config.streams:
         yield ("training", "group"), _no_stream(config, group)
+    yield from _batch_tokens(config.training)
     for place, stream in enumerate(config.training.activation_checkpointing):
         yield from _own_encoder(config, ("training", "activation_checkpointing", place), stream)
     for stream in config.training.modality_dropout:

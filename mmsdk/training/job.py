@@ -13,6 +13,7 @@ import torch
 from mmsdk.config.pipeline import DataConfig, PipelineConfig, StageConfig
 from mmsdk.data.collate import Collated, Collator, identity
 from mmsdk.data.grouping import grouped_splits, load_samples
+from mmsdk.data.lengths import LengthBatches
 from mmsdk.data.limits import filled
 from mmsdk.data.samples import InMemory, Row, digest, splits_in_memory
 from mmsdk.data.sampling import FILLER, batches, share, shuffled
@@ -38,9 +39,12 @@ class StagePlan:
     weights: dict[str, float]
     epochs: int
     batch_size: int
+    tokens: int | None = None
     absent: int = 0
     """Training rows without any stream; they are left out."""
     train: list[Row] = field(default_factory=list)
+    by_length: LengthBatches | None = None
+    """Batches of `tokens`, once the lengths have been measured."""
 
     @property
     def train_split(self) -> str:
@@ -61,7 +65,20 @@ class StagePlan:
 
     @property
     def steps_per_epoch(self) -> int:
-        return -(-len(self.train) // self.batch_size)
+        return len(self.by_length) if self.by_length is not None else -(-len(self.train) // self.batch_size)
+
+    @property
+    def rows_per_step(self) -> int:
+        """How many rows a batch has; about, where batches go by tokens."""
+        if self.by_length is not None:
+            return len(self.train) // len(self.by_length)
+        return min(self.batch_size, len(self.train))
+
+    def batches(self, seed: int, epoch: int, groups: Sequence[Any] | None) -> list[list[int]]:
+        """The places of an epoch's batches, over all processes."""
+        if self.by_length is not None:
+            return self.by_length.epoch(seed, self.number, epoch)
+        return batches(shuffled(len(self.train), seed, self.number, epoch, groups), self.batch_size)
 
 
 def plan_stages(config: PipelineConfig, data: InMemory | None, modalities: Modalities) -> list[StagePlan]:
@@ -93,6 +110,7 @@ def plan_stages(config: PipelineConfig, data: InMemory | None, modalities: Modal
             config.loss_weights(stage),
             stage.epochs or config.training.epochs,
             stage.batch_size or config.training.batch_size,
+            config.training.batch_tokens if stage.batch_size is None else None,
         )
         rows = splits.get(plan.train_split, [])
         plan.train = [row for row in rows if any(port.raw(row) is not None for port in modalities.stream_ports)]
@@ -122,20 +140,22 @@ class Job:
     rank: int
     processes: int
 
-    def batches(self, plan: StagePlan, start: int) -> Iterator[tuple[int, list[Collated]]]:
-        """(step, parts) from step `start` of a stage to its end; a part is one forward pass of this process."""
+    def batches(self, plan: StagePlan, start: int) -> Iterator[tuple[int, int, list[Collated]]]:
+        """(step, rows over all processes, parts) from step `start` of a stage to its end.
+
+        A part is one forward pass of this process.
+        """
         training = self.config.training
         heads = [port for port in self.pipeline.modalities.target_ports if port.name in plan.weights]
         collator = Collator(self.pipeline.ports, heads, seed=training.seed)
         groups = _groups(self.pipeline, plan.train, training.group)
         for epoch in range(start // plan.steps_per_epoch, plan.epochs):
-            order = shuffled(len(plan.train), training.seed, plan.number, epoch, groups)
             first = epoch * plan.steps_per_epoch
-            whole = batches(order, plan.batch_size)[max(0, start - first) :]
+            whole = plan.batches(training.seed, epoch, groups)[max(0, start - first) :]
             shares = [share(one, self.rank, self.processes, training.accumulation) for one in whole]
             collated = _loaded(collator, plan.train, [part for own in shares for part in own], epoch, training.workers)
-            for step, own in enumerate(shares, start=max(first, start)):
-                yield step, [next(collated) for _ in own]
+            for step, (one, own) in enumerate(zip(whole, shares, strict=True), start=max(first, start)):
+                yield step, len(one), [next(collated) for _ in own]
 
 
 def _groups(pipeline: Pipeline, rows: Sequence[Row], stream: str | None) -> list[Any] | None:

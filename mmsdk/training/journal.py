@@ -40,9 +40,9 @@ class Journal:
         assert self.now is not None
         return [name for name, own in zip(self.names, self.now[0].tolist(), strict=True) if not isfinite(own)]
 
-    def step(self, step: int, norm: float, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-        """After an optimizer step."""
-        position, plan = self.job.position, self.plan
+    def step(self, rows: int, norm: float, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+        """After an optimizer step on so many rows, over all processes."""
+        position = self.job.position
         assert self.now is not None
         sums, counts = self.now.tolist()
         self.now = None
@@ -52,7 +52,7 @@ class Journal:
         time_now = time.perf_counter()
         position.seconds += time_now - self.since
         self.since = time_now
-        position.samples += min(plan.batch_size, len(plan.train) - step % plan.steps_per_epoch * plan.batch_size)
+        position.samples += rows
         losses = {name: own / max(count, 1.0) for name, own, count in zip(self.names, sums, counts, strict=True)}
         progress.advance(sum(losses.values()), position.samples / position.seconds)
         every = self.job.config.training.log_every
@@ -72,7 +72,7 @@ class Journal:
         if epoch == min(REMARK, self.plan.epochs):
             for name in self.plan.weights.keys() & losses.keys():
                 loss, head = losses[name], self.job.pipeline.heads[name]
-                remark = head.remark(loss, min(self.plan.batch_size, len(self.plan.train)))
+                remark = head.remark(loss, self.plan.rows_per_step)
                 if remark is not None:
                     progress.say(f"{name}: {remark}")
 

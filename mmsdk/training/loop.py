@@ -39,6 +39,7 @@ from mmsdk.training.held_out import learn, listen, take
 from mmsdk.training.job import Job, StagePlan, open_job
 from mmsdk.training.journal import Journal
 from mmsdk.training.learners import learners
+from mmsdk.training.lengths import measure_lengths
 from mmsdk.training.modality_dropout import without_streams
 from mmsdk.training.processes import gather
 from mmsdk.training.progress import Progress
@@ -134,10 +135,12 @@ def _train_stage(
 ) -> None:
     """Train one stage, from where the job stands to its end."""
     training, position, pipeline = job.config.training, job.position, job.pipeline
-    heads, steps = list(plan.weights), plan.steps_per_epoch * plan.epochs
+    heads = list(plan.weights)
     optimization.freeze(pipeline, plan.config, heads)
     model, optimizer = accelerator.prepare(pipeline, optimization.optimizer(pipeline, plan.config, training))
     read_features(job, plan, progress, accelerator.wait_for_everyone)
+    measure_lengths(job, plan, progress, gather_object)
+    steps = plan.steps_per_epoch * plan.epochs
     if job.checkpoint is not None and position.step > 0:
         optimizer.load_state_dict(restored(optimizer.state_dict(), job.checkpoints.load_optimizer(job.checkpoint)))
     trained = [parameter for parameter in pipeline.parameters() if parameter.requires_grad]
@@ -150,7 +153,7 @@ def _train_stage(
     balance.begin()
     journal = Journal(job, accelerator, plan)
 
-    for step, parts in job.batches(plan, position.step):
+    for step, rows, parts in job.batches(plan, position.step):
         reseed(seed := step_seed(training.seed, position.total, job.rank))
         generator.manual_seed(seed)
         optimization.set_rates(optimizer, optimization.schedule(step, steps, training))
@@ -177,7 +180,7 @@ def _train_stage(
         optimizer.zero_grad()
 
         position.step, position.total = step + 1, position.total + 1
-        journal.step(step, norm, optimizer, progress)
+        journal.step(rows, norm, optimizer, progress)
         ends_epoch = position.step % plan.steps_per_epoch == 0
         ends_stage = position.step == steps
         if ends_epoch:

@@ -136,6 +136,17 @@ def foretelling() -> tuple[Config, dict[str, Rows]]:
     return config, {"train": samples(37), "valid": samples(10, seed=1)}
 
 
+def by_length() -> tuple[Config, dict[str, Rows]]:
+    """Batches of a number of tokens, of texts of many lengths, in two parts; more and fewer rows than processes."""
+    config = pipeline(epochs=3, accumulation=2, batch_tokens=60)
+    del config["training"]["batch_size"]
+    rows = samples(37)
+    for place, row in enumerate(rows):
+        if "text" in row:
+            row["text"] = " ".join([row["text"]] * (1 + place % 9))
+    return config, {"train": rows, "valid": samples(10, seed=1)}
+
+
 def cached_gradients() -> tuple[Config, dict[str, Rows]]:
     """Encoders that take three values at a time, below a loss that looks at all rows; values that rows share."""
     config = pipeline(epochs=3, micro_batch=3)
@@ -170,6 +181,7 @@ JOBS: dict[str, Callable[[], tuple[Config, dict[str, Rows]]]] = {
         slowed,
         blended,
         foretelling,
+        by_length,
         cached_gradients,
         enduring,
     )
