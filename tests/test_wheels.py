@@ -43,6 +43,19 @@ def required() -> list[str]:
     return sorted(each for each in found if not each.startswith("mmsdk"))
 
 
+def interpreter(version: str, where: Path) -> Path:
+    """One that uv finds, or that pyenv has installed."""
+    command = ["uv", "python", "find", "--no-project", "--no-python-downloads", version]
+    finding = subprocess.run(command, capture_output=True, text=True, cwd=where)
+    if finding.returncode == 0:
+        return Path(finding.stdout.strip())
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    found = sorted(root.glob(f"versions/{version}.*/bin/python"))
+    if not found:
+        pytest.skip(f"there is no Python {version} on this machine")
+    return found[-1]
+
+
 def installed(python: str, wheels: Sequence[Path], where: Path, *options: str) -> Path:
     """The folder of the programs of a fresh environment."""
     finding = subprocess.run(
