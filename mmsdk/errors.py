@@ -48,6 +48,10 @@ class CheckpointError(MmsdkError):
     """A checkpoint or a saved pipeline that is missing, damaged, or belongs to something else."""
 
 
+class ExportError(MmsdkError):
+    """A pipeline that cannot be exported, or an exported one that cannot do what was asked of it."""
+
+
 class TrainingError(MmsdkError):
     """Training that cannot go on: a loss or a gradient that is not finite, nothing to train on, ..."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from mmsdk.builtin.layers.pooling import clean, masked_mean
 from mmsdk.containers import Encoding, Inputs
@@ -46,12 +47,19 @@ class EachEncoder(Encoder):
     def forward(self, inputs: Inputs) -> Encoding:
         """mask [n, length] bool and the single values' own inputs [n, length, ...] under "of.<key>"."""
         mask = inputs["mask"]
+        if torch.compiler.is_exporting():  # how many values are there is not known: all places are encoded
+            every = {key.removeprefix(OF): part.flatten(0, 1) for key, part in inputs.items() if key.startswith(OF)}
+            return self._joined(self.of(every).pooled.view(*mask.shape, -1), mask)
         read = mask.flatten().clone()  # [n * length]: only values that are there are encoded
         read[0] |= ~read.any()  # or one that is not, so that every parameter takes part in every batch
         single = {key.removeprefix(OF): part.flatten(0, 1)[read] for key, part in inputs.items() if key.startswith(OF)}
         vectors = self.of(single).pooled  # [values, width]
         tokens = vectors.new_zeros(len(read), vectors.shape[1]).masked_scatter(read[:, None], vectors)
-        tokens = tokens.view(*mask.shape, -1).masked_fill(~mask[..., None], 0)  # [n, length, width]
+        return self._joined(tokens.view(*mask.shape, -1), mask)
+
+    def _joined(self, tokens: Tensor, mask: Tensor) -> Encoding:
+        """tokens [n, length, width] of the single values, whatever stands where there is none."""
+        tokens = tokens.masked_fill(~mask[..., None], 0)
         if self.context is None:
             return clean(tokens, mask, masked_mean(tokens, mask))
         encoding: Encoding = self.context({"values": tokens, "mask": mask})

@@ -72,6 +72,8 @@ class Contrastive(TaskHead):
             for (name, encoding), project in zip(reads.items(), self.project.values(), strict=True)
         }
         present = {name: encoding.present for name, encoding in reads.items()}  # [batch]
+        if torch.compiler.is_exporting():  # a graph embeds; it has no loss
+            return HeadOutput(present=torch.stack(list(present.values())).any(dim=0), embeddings=own)
         every = {name: step.gather(vectors) for name, vectors in own.items()}  # [all, width]
         everywhere = {name: step.gather(rows) for name, rows in present.items()}  # [all]
         ids = None if target is None else _ids(target, step)

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from mmsdk.builtin.layers.pooling import clean, masked_mean
 from mmsdk.containers import Encoding
 from mmsdk.errors import ConfigError
+from mmsdk.export import recurrence as _  # noqa: F401  # registers the operator that graphs have in its place
 
 
 class Recurrence(nn.Module):
@@ -50,18 +51,28 @@ class Recurrence(nn.Module):
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Encoding:
         """tokens [batch, length, width], mask [batch, length] bool -> an `Encoding`. Gaps are passed over."""
-        order = mask.argsort(dim=1, descending=True, stable=True)  # [batch, length]: what is there comes first
-        tokens = _taken(tokens, order)
-        # Packing wants lengths on the processor, at least 1: a row without any token reads one step of zeros.
-        lengths = mask.sum(dim=1).clamp(min=1).cpu()
-        packed = pack_padded_sequence(self.dropout(tokens), lengths, batch_first=True, enforce_sorted=False)
-        packed_states, last = self.cells(packed)
-        states, _ = pad_packed_sequence(packed_states, batch_first=True, total_length=mask.shape[1])
+        places = torch.arange(mask.shape[1], device=mask.device)
+        order = (places + mask.shape[1] * ~mask).argsort(dim=1)  # [batch, length]: what is there comes first
+        # Packing wants lengths of at least 1: a row without any token reads one step of zeros.
+        states, final = self._read(self.dropout(_taken(tokens, order)), mask.sum(dim=1).clamp(min=1))
         states = _taken(states, order.argsort(dim=1))  # back to its place
         if self.pool == "mean":
             return clean(states, mask, masked_mean(states, mask))
-        final: Tensor = last[0] if isinstance(last, tuple) else last  # [layers * directions, batch, width / directions]
         return clean(states, mask, torch.cat(final[-self.directions :].unbind(), dim=1))
+
+    def _read(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """States [batch, length, width], and the last ones [layers * directions, batch, width / directions]."""
+        cells = self.cells
+        if torch.compiler.is_exporting():
+            lstm, weights = isinstance(cells, nn.LSTM), list(cells._flat_weights)
+            found: tuple[Tensor, Tensor] = torch.ops.mmsdk.recurrence(
+                tokens, lengths, weights, cells.hidden_size, cells.num_layers, cells.bidirectional, lstm
+            )
+            return found
+        packed = pack_padded_sequence(tokens, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        packed_states, last = cells(packed)
+        states, _ = pad_packed_sequence(packed_states, batch_first=True, total_length=tokens.shape[1])
+        return states, last[0] if isinstance(last, tuple) else last
 
 
 def _taken(tokens: Tensor, order: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""Trained pipelines as graphs that run without the code that made them."""
