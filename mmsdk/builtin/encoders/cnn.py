@@ -55,7 +55,7 @@ class CnnEncoder(Encoder):
 
     def forward(self, inputs: Inputs) -> Encoding:
         pixels = inputs["pixels"] * 2 - 1  # [n, 3, height, width], around zero
-        places = coordinates(pixels.shape[2], pixels.shape[3], pixels).expand(len(pixels), -1, -1, -1)
+        places = coordinates(pixels.shape[2], pixels.shape[3], pixels).expand(pixels.shape[0], -1, -1, -1)
         seen = torch.cat([pixels, places], dim=1).contiguous(memory_format=torch.channels_last)  # faster on processors
         grid: Tensor = self.layers(seen)  # [n, width, rows, columns]
         tokens = grid.flatten(2).transpose(1, 2)  # [n, rows * columns, width]

@@ -52,7 +52,7 @@ class Bottleneck(FeatureFusion):
         present = presence(encodings)  # [batch, streams]
         masks = masks_of(encodings)
         tokens = {name: self.project[name](clean(*encoding).tokens) for name, encoding in encodings.items()}
-        shared = self.shared.expand(len(present), -1, -1)  # [batch, shared, width]
+        shared = self.shared.expand(present.shape[0], -1, -1)  # [batch, shared, width]
         for layer in self.layers:
             assert isinstance(layer, Parts)
             found: list[Tensor] = []

@@ -48,7 +48,7 @@ class Mean(Imputer):
         self.means = Parts({name: _Mean(size) for name, size in sizes.items()})
 
     def forward(self, streams: Vectors, present: Present) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        return {name: self.means[name].value.expand(len(each), -1) for name, each in streams.items()}, {}
+        return {name: self.means[name].value.expand(each.shape[0], -1) for name, each in streams.items()}, {}
 
     def learn(self, streams: Vectors, present: Present) -> None:
         for name, each in streams.items():
@@ -81,7 +81,7 @@ class Learned(Imputer):
 
     def forward(self, streams: Vectors, present: Present) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         vectors = dict(zip(self.names, self.vectors, strict=True))
-        return {name: vectors[name].expand(len(each), -1) for name, each in streams.items()}, {}
+        return {name: vectors[name].expand(each.shape[0], -1) for name, each in streams.items()}, {}
 
 
 class Nearest(Imputer):

@@ -55,7 +55,7 @@ class Perceiver(FeatureFusion):
         ]
         context = torch.cat(parts, dim=1)  # [batch, length, width]
         seen = torch.cat([encoding.mask for encoding in encodings.values()], dim=1)  # [batch, length]
-        latents = self.latents.expand(len(context), -1, -1)  # [batch, latents, width]
+        latents = self.latents.expand(context.shape[0], -1, -1)  # [batch, latents, width]
         mask = presence(encodings).any(dim=1, keepdim=True).expand(-1, latents.shape[1])  # [batch, latents]
         for look, think in zip(self.look, self.think, strict=True):
             latents = think(look(latents, context, seen), mask)

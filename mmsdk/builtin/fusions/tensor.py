@@ -39,7 +39,7 @@ class TensorFusion(FeatureFusion):
     def forward(self, encodings: Mapping[str, Encoding]) -> Fused:
         """pooled [batch, pooled_width] of each stream -> one token, [batch, 1, width]."""
         present = presence(encodings)  # [batch, streams]
-        tensor = torch.ones(len(present), 1, device=present.device)
+        tensor = torch.ones(present.shape[0], 1, device=present.device)
         for name, pooled in vectors(encodings).items():
             projected = self.project[name](pooled).masked_fill(~encodings[name].present[:, None], 0)
             factor = nn.functional.pad(projected, (1, 0), value=1.0)  # [batch, 1 + projection], the one first

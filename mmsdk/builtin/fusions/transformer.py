@@ -43,7 +43,7 @@ class TransformerFusion(FeatureFusion):
     def forward(self, encodings: Mapping[str, Encoding]) -> Fused:
         """tokens [batch, length_m, width_m] of each stream -> tokens [batch, 1 + sum of lengths, width]."""
         present = presence(encodings).any(dim=1)  # [batch]
-        parts = [self.summary.expand(len(present), 1, -1)]
+        parts = [self.summary.expand(present.shape[0], 1, -1)]
         for kind, (name, encoding) in zip(self.kinds, encodings.items(), strict=True):
             parts.append(self.project[name](clean(*encoding).tokens) + kind)  # [batch, length_m, width]
         masks = [encoding.mask for encoding in encodings.values()]

@@ -41,6 +41,6 @@ class WeightedSum(FeatureFusion):
         projected = torch.stack(
             [self.project[name](pooled) for name, pooled in vectors(encodings).items()], dim=1
         )  # [batch, streams, width]
-        divided = shares(self.preference.expand(len(present), -1, -1), present)  # [batch, streams, width or 1]
+        divided = shares(self.preference.expand(present.shape[0], -1, -1), present)  # [batch, streams, width or 1]
         fused = (projected * divided).sum(dim=1)  # [batch, width]
         return one_vector(self.dropout(fused), present, divided.mean(dim=2))
