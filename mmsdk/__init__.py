@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         ConfigError,
         DataError,
         DecodeError,
+        ExportError,
         MmsdkError,
         PluginError,
         TrainingError,
@@ -98,7 +99,7 @@ _HOME = {
     "mmsdk.containers": "Batch Encoding Fused HeadOutput Inputs Step spread",
     "mmsdk.pipeline.embedding": "Embedded",
     "mmsdk.errors": (
-        "CheckpointError ConfigError DataError DecodeError MmsdkError PluginError TrainingError UnknownComponentError"
+        "CheckpointError ConfigError DataError DecodeError ExportError MmsdkError PluginError TrainingError UnknownComponentError"
     ),
     "mmsdk.evaluation.measuring": "evaluate",
     "mmsdk.fields": "ConfigPath Dropout",
@@ -146,6 +147,7 @@ __all__ = [
     "Encoder",
     "EncoderConfig",
     "Encoding",
+    "ExportError",
     "FeatureFusion",
     "Format",
     "Fused",

@@ -18,6 +18,7 @@ from mmsdk.cli import (
     embed,
     evaluate,
     explain,
+    export,
     new,
     plugins,
     predict,
@@ -81,6 +82,7 @@ for module in (
     compare,
     predict,
     embed,
+    export,
     doctor,
 ):
     app.command(module.__name__.rpartition(".")[2])(module.command)

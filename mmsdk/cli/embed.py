@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mmsdk.cli.options import Json, RunFolder, answer
+from mmsdk.cli.options import Engine, Json, RunFolder, answer
 
 
 def command(
@@ -24,15 +24,16 @@ def command(
     on_error: Annotated[
         Literal["raise", "skip"], typer.Option(help="What to do with a sample that cannot be read.")
     ] = "raise",
+    engine: Engine = None,
     json: Json = False,
 ) -> None:
     """Write the embeddings of every row of a file, by source, as safetensors."""
     from mmsdk.data.embedding_folder import write_embeddings
     from mmsdk.data.skipping import as_told
-    from mmsdk.pipeline.pipeline import Pipeline
+    from mmsdk.export.run_export import open_with
 
     folder = out or Path("embeddings") / data.stem
-    files, skipped = write_embeddings(Pipeline.load(run), data, folder, head=head, skip=on_error == "skip")
+    files, skipped = write_embeddings(open_with(run, engine), data, folder, head=head, skip=on_error == "skip")
     for error in skipped:
         print(f"left out: {error}", file=sys.stderr)
     rows = max(file.rows for file in files.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,6 +13,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, last,
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A pipeline in YAML.", show_default=False)]
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run's folder, or a saved pipeline.", show_default=False)
+]
+Engine = Annotated[
+    Literal["torch", "onnxruntime"] | None,
+    typer.Option(help="What computes; ONNX Runtime takes what `mmsdk export` made of the run.", show_default=False),
 ]
 Deadline = Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="How long plugins may take to be imported.")]
 Overrides = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the config.")]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mmsdk.cli.options import Json, RunFolder, answer
+from mmsdk.cli.options import Engine, Json, RunFolder, answer
 
 
 def command(
@@ -25,6 +25,7 @@ def command(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an --output that an earlier call did not finish.")
     ] = False,
+    engine: Engine = None,
     json: Json = False,
 ) -> None:
     """Predict samples with any subset of the streams; the results keep the samples' ids."""
@@ -33,7 +34,7 @@ def command(
     from mmsdk.cli.results import ResultFile
     from mmsdk.data.samples import read_rows
     from mmsdk.errors import ConfigError, DataError
-    from mmsdk.pipeline.pipeline import Pipeline
+    from mmsdk.export.run_export import open_with
     from mmsdk.pipeline.prediction import predict
     from mmsdk.pipeline.row_prediction import predict_rows
 
@@ -41,7 +42,7 @@ def command(
         raise ConfigError("Give one sample as COLUMN=VALUE ..., or a file of samples with --input FILE.jsonl")
     if resume and (output is None or input is None):
         raise ConfigError("--resume goes on with a file of results: give its --output, and the same --input")
-    pipeline = Pipeline.load(run)
+    pipeline = open_with(run, engine)
     if resume and pipeline.config.group_by is not None:
         raise ConfigError("--resume: this pipeline judges rows in groups, which may lie anywhere in a file: begin anew")
     _require_folder(pipeline, pictures)

@@ -53,7 +53,11 @@ def save(pipeline: Pipeline, folder: Path, metrics: Mapping[str, float]) -> Path
 
 
 def load(folder: Path) -> Pipeline:
-    """Open a saved pipeline, or the one in a run's folder."""
+    """Open a saved pipeline, or the one in a run's folder, or an exported one."""
+    if (standing(folder) / "export.json").is_file():
+        from mmsdk.export.folder import open_exported
+
+        return open_exported(folder)
     home = find(folder)
     verify_folder(home, LOADED)
     try:
@@ -65,7 +69,7 @@ def load(folder: Path) -> Pipeline:
         raise CheckpointError(
             f"{home}: saved in format {head.get('format')}, this mmsdk reads format {FORMAT}: pip install -U mmsdk"
         )
-    _require(plugins, home)
+    require_plugins(plugins, home)
     try:
         checked = PipelineConfig.model_validate(config)
     except ValidationError as error:
@@ -116,7 +120,7 @@ def needed_plugins(config: PipelineConfig) -> dict[str, dict[str, str]]:
     return owners
 
 
-def _require(plugins: Mapping[str, Mapping[str, str]], home: Path) -> None:
+def require_plugins(plugins: Mapping[str, Mapping[str, str]], home: Path) -> None:
     """Say what to install before anything is built. A name from the folder is shown only if it is a plain name."""
     for prefix, needed in plugins.items():
         if needed.get("component"):

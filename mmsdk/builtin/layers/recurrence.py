@@ -52,7 +52,9 @@ class Recurrence(nn.Module):
     def forward(self, tokens: Tensor, mask: Tensor) -> Encoding:
         """tokens [batch, length, width], mask [batch, length] bool -> an `Encoding`. Gaps are passed over."""
         places = torch.arange(mask.shape[1], device=mask.device)
-        order = torch.where(mask, places, places + mask.shape[1]).argsort(dim=1)  # [batch, length]: what is there comes first
+        order = torch.where(mask, places, places + mask.shape[1]).argsort(
+            dim=1
+        )  # [batch, length]: what is there comes first
         # Packing wants lengths of at least 1: a row without any token reads one step of zeros.
         states, final = self._read(self.dropout(_taken(tokens, order)), mask.sum(dim=1).clamp(min=1))
         states = _taken(states, order.argsort(dim=1))  # back to its place

@@ -1,0 +1,60 @@
+"""Exports of runs: where their rows come from, and where the graph lies that belongs to a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from mmsdk.data.samples import Row
+from mmsdk.errors import ExportError
+from mmsdk.evaluation.run_data import parts_of_run, training_samples
+from mmsdk.export.folder import Exported, Kind, export_pipeline, is_exported, open_exported
+from mmsdk.pipeline.pipeline import Pipeline
+
+Engine = Literal["torch", "onnxruntime"]
+
+
+def place_of(run: Path, kind: Kind) -> Path:
+    """Where a run's export lies, unless it was put elsewhere."""
+    return run / "exported" / kind
+
+
+def export_run(run: Path, kind: Kind = "onnx", output: Path | None = None, data: Path | None = None) -> Exported:
+    """Export a run's pipeline, checked on its held-out rows, or on those of another file.
+
+    Raises:
+        ExportError: something cannot be exported. DataError: there are no rows to check it with.
+    """
+    if is_exported(run):
+        raise ExportError(f"{run}: this is an exported pipeline: export the run that it was made of")
+    pipeline = Pipeline.load(run)
+    return export_pipeline(pipeline, output or place_of(run, kind), _rows(run, pipeline, data), kind)
+
+
+def open_with(folder: Path, engine: Engine | None = None) -> Pipeline:
+    """A run, a saved pipeline or an exported one, computed by the engine.
+
+    Raises:
+        ExportError: that engine cannot: there is no export, or it is of another pipeline.
+    """
+    if is_exported(folder):
+        if engine == "torch":
+            raise ExportError(
+                f"{folder}: an exported pipeline runs in ONNX Runtime: leave --engine out, or name the run"
+            )
+        return open_exported(folder)
+    pipeline = Pipeline.load(folder)
+    if engine != "onnxruntime":
+        return pipeline
+    place = place_of(folder, "onnx")
+    if not is_exported(place):
+        raise ExportError(f"{folder}: has not been exported yet: mmsdk export {folder} --format onnx")
+    exported = open_exported(place)
+    if exported.fingerprint() != pipeline.fingerprint():
+        raise ExportError(f"{place}: was made of another pipeline than this run has now: mmsdk export {folder}")
+    return exported
+
+
+def _rows(run: Path, pipeline: Pipeline, data: Path | None) -> list[Row]:
+    held_out = [row for part in parts_of_run(run, pipeline.config, data, []) for row in part.rows]
+    return held_out or training_samples(run, next(iter(pipeline.config.heads)), data)
