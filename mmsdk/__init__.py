@@ -99,7 +99,8 @@ _HOME = {
     "mmsdk.containers": "Batch Encoding Fused HeadOutput Inputs Step spread",
     "mmsdk.pipeline.embedding": "Embedded",
     "mmsdk.errors": (
-        "CheckpointError ConfigError DataError DecodeError ExportError MmsdkError PluginError TrainingError UnknownComponentError"
+        "CheckpointError ConfigError DataError DecodeError ExportError MmsdkError PluginError TrainingError "
+        "UnknownComponentError"
     ),
     "mmsdk.evaluation.measuring": "evaluate",
     "mmsdk.fields": "ConfigPath Dropout",

@@ -144,6 +144,7 @@ def test_help_lists_our_commands_and_those_of_plugins(cli: Cli, bring: Callable[
         "compare",
         "predict",
         "embed",
+        "export",
         "doctor",
         "plugins",
     ]

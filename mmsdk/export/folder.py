@@ -35,7 +35,7 @@ Kind = Literal["onnx", "torch"]
 
 
 class Exported(NamedTuple):
-    """What was exported: to which folder, which heads, and how far the graph was from the pipeline in how many batches."""
+    """What was exported: to which folder, which heads, and in how many batches it was how far from the pipeline."""
 
     folder: Path
     heads: list[str]

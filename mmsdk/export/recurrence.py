@@ -63,7 +63,9 @@ def onnx_recurrence(
     tokens: Any, lengths: Any, weights: Sequence[Any], hidden: int, layers: int, bidirectional: bool, lstm: bool
 ) -> Any:
     """The same of ONNX's GRU and LSTM nodes, of one layer each, which put their gates in another order."""
-    from onnxscript import opset18 as op
+    from onnxscript import opset18
+
+    op: Any = opset18  # its types are those of single tensors in eager mode
 
     gates = (0, 3, 1, 2) if lstm else (1, 0, 2)  # ONNX: input, output, forget, cell; update, reset, new
     directions = 2 if bidirectional else 1

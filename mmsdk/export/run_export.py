@@ -39,9 +39,7 @@ def open_with(folder: Path, engine: Engine | None = None) -> Pipeline:
     """
     if is_exported(folder):
         if engine == "torch":
-            raise ExportError(
-                f"{folder}: an exported pipeline runs in ONNX Runtime: leave --engine out, or name the run"
-            )
+            raise ExportError(f"{folder}: ONNX Runtime computes what was exported: leave --engine out, or name the run")
         return open_exported(folder)
     pipeline = Pipeline.load(folder)
     if engine != "onnxruntime":

@@ -63,7 +63,9 @@ def write_onnx(program: ExportedProgram, inputs: Flat, path: Path) -> None:
             size = sum(each.nbytes for each in program.state_dict.values())
             made.save(str(path), external_data=size > IN_ONE_FILE)
     except Exception as error:
-        raise ExportError(f"ONNX cannot express this pipeline: {_first_line(error)}. Try --format torch") from error
+        raise ExportError(
+            f"ONNX cannot express this pipeline: {_first_line(_root(error))}. Try --format torch"
+        ) from error
 
 
 def write_torch(program: ExportedProgram, path: Path) -> None:
@@ -167,6 +169,13 @@ def _cannot(whose: str, error: Exception) -> ExportError:
         f"The {whose} cannot be exported: {_first_line(error)}. A graph has no branches that depend on values of "
         "tensors: docs/export.md lists what can be exported"
     )
+
+
+def _root(error: BaseException) -> BaseException:
+    """What the exporter stumbled over; it wraps that several times."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _first_line(error: BaseException) -> str:

@@ -30,13 +30,14 @@ def sample(number: int) -> dict[str, Any]:
         "words": " ".join(f"w{word}" for word in random.integers(0, 9, size=length)),
         "type": f"w{number % 4} w1",
         "numbers": random.normal(size=(1 + number % 7, 3)).tolist(),
-        "facts": {"age": number % 9, "town": ("Bonn", "Aachen")[number % 2]},
+        "age": number % 9,
+        "town": ("Bonn", "Aachen")[number % 2],
         "picture": random.random((16, 24, 3)),
         "lines": [f"w{word} w2" for word in range(1 + number % 3)],
         "label": ("a", "b", "c")[number % 3],
         "labels": ["a", "b"][: number % 3],
         "size": float(number % 11),
-        "steps": ["O"] * length,
+        "steps": [("O", "B")[word % 2] for word in range(length)],
     }
 
 

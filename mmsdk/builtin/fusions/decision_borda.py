@@ -23,8 +23,12 @@ class DecisionBorda(Rule):
 
     def combine(self, logs: Tensor, there: Tensor) -> Tensor:
         given = logs.detach().contiguous()
-        ordered = given.sort(dim=-1).values
-        below = torch.searchsorted(ordered, given)  # [sources, batch, ..., classes]
-        as_good = torch.searchsorted(ordered, given, right=True) - below - 1
+        if torch.compiler.is_exporting():  # ONNX has no search: each label is compared with each other one
+            below = (given[..., None, :] < given[..., None]).sum(dim=-1)
+            as_good = (given[..., None, :] == given[..., None]).sum(dim=-1) - 1
+        else:
+            ordered = given.sort(dim=-1).values
+            below = torch.searchsorted(ordered, given)  # [sources, batch, ..., classes]
+            as_good = torch.searchsorted(ordered, given, right=True) - below - 1
         points = (below + as_good / 2).masked_fill(~counted(there), 0).sum(dim=0)  # [batch, ..., classes]
         return torch.logaddexp(points.log(), log_mean(logs, there) - torch.tensor(2.0).log())

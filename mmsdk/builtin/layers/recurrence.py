@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from mmsdk.builtin.layers.pooling import clean, masked_mean
 from mmsdk.containers import Encoding
 from mmsdk.errors import ConfigError
-from mmsdk.export import recurrence as _  # noqa: F401  # registers the operator that graphs have in its place
+from mmsdk.export.recurrence import recurrence
 
 
 class Recurrence(nn.Module):
@@ -67,7 +67,7 @@ class Recurrence(nn.Module):
         cells = self.cells
         if torch.compiler.is_exporting():
             lstm, weights = isinstance(cells, nn.LSTM), list(cells._flat_weights)
-            found: tuple[Tensor, Tensor] = torch.ops.mmsdk.recurrence(
+            found: tuple[Tensor, Tensor] = recurrence(
                 tokens, lengths, weights, cells.hidden_size, cells.num_layers, cells.bidirectional, lstm
             )
             return found
