@@ -18,6 +18,7 @@ NAMES = [
     "fusion_growth",
     "gradient_caching",
     "log_mel",
+    "onnx_runtime",
     "padding",
     "serving",
     "shared_images",

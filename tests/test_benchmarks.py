@@ -20,6 +20,7 @@ GOALS: dict[str, list[float | None]] = {
     "fusion_growth": [2.2, 3.2, None],
     "gradient_caching": [1.4, 1 / 20],
     "log_mel": [1 / 4, None],
+    "onnx_runtime": [0.5],
     "padding": [1 / 2.5, 1 / 0.9, 1 / 1.5, 1 / 0.9],
     "serving": [1 / 2, 1.0],
     "shared_images": [1 / 5, None],
