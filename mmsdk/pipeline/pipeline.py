@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from mmsdk.components import HeadConfig
 from mmsdk.config.pipeline import PipelineConfig
 from mmsdk.config.wiring import FUSED, over_limit
 from mmsdk.containers import Batch, HeadOutput, Inputs, Step, spread
-from mmsdk.data.samples import Row, Sample
+from mmsdk.data.samples import Row, Sample, as_row
 from mmsdk.errors import ConfigError, DecodeError
 from mmsdk.formats import Format, Source
 from mmsdk.interfaces import DecisionFusion, Encoder, FeatureFusion, Modality, ScoringHead, TaskHead
@@ -188,9 +188,25 @@ class Pipeline(nn.Module):
 
         return save(self, Path(folder), metrics or {})
 
+    def export(
+        self, folder: str | Path, samples: Iterable[Sample | Row], *, format: Literal["onnx", "torch"] = "onnx"
+    ) -> Path:
+        """Write the pipeline as a graph that `load` opens, once it says the same of these samples, to 1e-5.
+
+        samples: real ones, some of them long; they are not kept.
+
+        Raises:
+            ExportError: something cannot be exported, or the graph says something else; nothing is written then.
+            DataError: none of the samples can be read. CheckpointError: the folder holds something else.
+        """
+        from mmsdk.export.folder import export_pipeline
+
+        rows = [each if isinstance(each, Row) else as_row(each, f"sample[{n}]") for n, each in enumerate(samples)]
+        return export_pipeline(self, Path(folder), rows, format).folder
+
     @classmethod
     def load(cls, folder: str | Path) -> Pipeline:
-        """Open a saved pipeline, or the one inside a run's folder. Nothing but that folder is read.
+        """Open a saved pipeline, the one inside a run's folder, or an exported one. Nothing but that folder is read.
 
         Raises:
             PluginError: a plugin that it needs is missing; the message says what to install.

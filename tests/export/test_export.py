@@ -39,7 +39,7 @@ def run(tmp_path: Path) -> Path:
     """A trained run whose held-out rows the export is checked with."""
     data = {"path": str(table(tmp_path / "rows.jsonl", 60)), "holdout": {"valid": 0.3}}
     parts = config(heads={"y": LABEL, **PAIRS}) | {"data": data, "training": {"epochs": 1, "batch_size": 8}}
-    return Path(mmsdk.train(parts, run=tmp_path / "run").run)
+    return Path(mmsdk.train(parts, out=tmp_path / "run", show=False).run)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
