@@ -76,7 +76,7 @@ RULES = [
 ]
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "captioning": ({"target": "words", "width": 8, "heads": 2}, r"'y' \(captioning\) cannot be exported: it makes its"),
-    "masked": ({"reads": ["words"]}, "No head of this pipeline predicts or embeds. There is: 'y'"),
+    "masked": ({"reads": ["fused.words"]}, "No head of this pipeline predicts or embeds. There is: 'y'"),
     "matching": ({"reads": ["fused", "words", "numbers"]}, r"'y' \(matching\) cannot be exported"),
 }
 
@@ -129,16 +129,24 @@ def test_decisions(rule: str, tmp_path: Path) -> None:
     exports(parts, tmp_path)
 
 
-def test_a_stream_may_be_called_as_a_module_calls_its_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["type", "values", "train"])
+def test_a_stream_may_be_called_as_a_module_calls_its_own(name: str, tmp_path: Path) -> None:
     """`nn.Module` has `type`; a tracer that reaches modules by their names would find that instead."""
-    exports(config(streams={"type": TEXT, "numbers": NUMBERS}, fusion={"type": "gated", "width": 8}), tmp_path)
+    streams = {name: {**TEXT, "column": "words"}, "numbers": NUMBERS}
+    exports(config(streams=streams, fusion={"type": "gated", "width": 8}), tmp_path)
+
+
+def test_streams_that_share_an_encoder(tmp_path: Path) -> None:
+    streams = {"words": TEXT, "type": {"shared_with": "words"}, "numbers": NUMBERS}
+    exports(config(streams=streams), tmp_path)
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_exported_is_refused_by_name(name: str, tmp_path: Path) -> None:
     options, words = REFUSED[name]
+    fusion = {"type": "transformer", **TOKENS}
     with pytest.raises(ExportError, match=words):
-        exports(config(heads={"y": {"type": name, **options}}), tmp_path)
+        exports(config(fusion=fusion, heads={"y": {"type": name, **options}}), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
