@@ -182,3 +182,11 @@ def test_values_that_are_shared_are_answered_alike(tmp_path: Path) -> None:
     given = [{"words": "w1 w2"}, {"words": "w1 w2", "numbers": [[1.0, 2.0, 3.0]]}, {"words": "w3"}, {"words": "w1 w2"}]
     for one, other in zip(graph.predict(given), eager.predict(given), strict=True):
         assert one["y"].scores == pytest.approx(other["y"].scores, abs=1e-5)
+
+
+def test_a_recurrent_encoder_is_one_operator_of_torch(tmp_path: Path) -> None:
+    streams = {"words": {"modality": "text", "encoder": {"type": "rnn", "width": 8}}, "numbers": NUMBERS}
+    done = export_pipeline(pipeline(config(streams=streams)), tmp_path / "out", rows(), "torch")
+    assert done.difference <= 1e-5
+    program = torch.export.load(str(done.folder / "model.pt2"))
+    assert "mmsdk.recurrence.default" in {str(node.target) for node in program.graph.nodes}
