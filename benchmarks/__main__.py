@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...] [--quick] [--json]`."""
+"""`python -m benchmarks [NAME ...] [--quick | --full] [--json] [--record]`."""
 
 from __future__ import annotations
 
@@ -8,23 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import import_module
 
-from benchmarks.measuring import Result
-
-NAMES = [
-    "absent_rows",
-    "contrastive_loss",
-    "exact_search",
-    "feature_cache",
-    "fusion_growth",
-    "gradient_caching",
-    "log_mel",
-    "onnx_runtime",
-    "padding",
-    "serving",
-    "shared_images",
-    "subsets",
-    "training_loop",
-]
+from benchmarks.measuring import NAMES, Result
+from benchmarks.record import record
 
 
 def main() -> None:
@@ -34,12 +19,18 @@ def main() -> None:
     size.add_argument("--quick", action="store_true", help="a few steps, to see that it runs; the ratios say nothing")
     size.add_argument("--full", action="store_true", help="what the goals are for; the default")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--record", action="store_true", help="keep the results, and write docs/performance.md anew")
     given = parser.parse_args()
     if unknown := [name for name in given.names if name not in NAMES]:
         parser.error(f"there is no benchmark {', '.join(unknown)}: take {', '.join(NAMES)}")
+    if given.quick and given.record:
+        parser.error("what --quick measures says nothing: leave --quick or --record out")
     results: list[Result] = []
     for name in given.names or NAMES:
-        results += import_module(f"benchmarks.{name}").run(quick=given.quick)
+        found = import_module(f"benchmarks.{name}").run(quick=given.quick)
+        results += found
+        if given.record:  # at once: what was measured stays when a later benchmark fails
+            record(name, found)
     if given.json:
         print(json.dumps({"benchmarks": [asdict(result) for result in results]}, indent=1))
     else:
@@ -49,6 +40,9 @@ def main() -> None:
 def _table(results: Sequence[Result]) -> str:
     lines = [("benchmark", "ratio", "95 % interval", "goal", "met", "equal", "ms ours / theirs", "")]
     for result in results:
+        if result.ratio is None or result.interval is None or result.milliseconds is None:
+            lines.append((result.name, "not measured", "", "", "", "", "", result.note))
+            continue
         low, high = result.interval
         ours, theirs = result.milliseconds
         lines.append(

@@ -63,12 +63,20 @@ def _given(size: int) -> list[Tensor]:
 
 
 def _ours(loss: str, x: Tensor, y: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
-    every = torch.ones(len(x), dtype=torch.bool)
-    table = Table(every, every, None, 0)
-    if loss == "siglip":
-        return log_sigmoid(x, y, scale, bias, table) / len(x)
-    there, back = log_sum_exp(x, y, scale, table)
+    if loss == "infonce":
+        return contrastive(x, y, scale)
+    return log_sigmoid(x, y, scale, bias, _table(x)) / len(x)
+
+
+def contrastive(x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
+    """The mean InfoNCE of vectors [n, width], in both directions, as the contrastive head computes it."""
+    there, back = log_sum_exp(x, y, scale, _table(x))
     return ((there + back) / 2 - scale * (x * y).sum(dim=1)).mean()
+
+
+def _table(x: Tensor) -> Table:
+    every = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    return Table(every, every, None, 0)
 
 
 def _naive(loss: str, x: Tensor, y: Tensor, scale: Tensor, bias: Tensor) -> Tensor:

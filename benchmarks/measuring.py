@@ -12,6 +12,22 @@ from typing import NamedTuple
 
 import numpy as np
 
+NAMES = [
+    "absent_rows",
+    "contrastive_loss",
+    "dual_encoder_on_gpu",
+    "exact_search",
+    "feature_cache",
+    "fusion_growth",
+    "gradient_caching",
+    "log_mel",
+    "onnx_runtime",
+    "padding",
+    "serving",
+    "shared_images",
+    "subsets",
+    "training_loop",
+]
 RESAMPLES = 10_000
 
 
@@ -21,18 +37,22 @@ class Result:
 
     ratio: ours / theirs, the median over the rounds; below 1 is cheaper. interval: where that median lies with a
     probability of 95 %. milliseconds: ours and theirs, the medians. goal: the ratio to reach, None where it is only
-    told. equal: whether both sides computed the same.
+    told. equal: whether both sides computed the same. What this machine cannot measure has None in all of them.
     """
 
     name: str
-    ratio: float
-    interval: tuple[float, float]
-    milliseconds: tuple[float, float]
+    ratio: float | None
+    interval: tuple[float, float] | None
+    milliseconds: tuple[float, float] | None
     rounds: int
     goal: float | None
     met: bool | None
-    equal: bool
+    equal: bool | None
     note: str
+
+    @classmethod
+    def not_measured(cls, name: str, why: str, goal: float | None = None) -> Result:
+        return cls(name, None, None, None, 0, goal, None, None, why)
 
     @classmethod
     def of(

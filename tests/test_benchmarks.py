@@ -8,13 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from benchmarks.__main__ import NAMES
+from benchmarks.measuring import NAMES
+from benchmarks.record import PAGE, page, recorded
 
 ROOT = Path(__file__).parents[1]
 GOALS: dict[str, list[float | None]] = {
     "absent_rows": [0.45],
     "contrastive_loss": [0.7, 1 / 20, 0.7, 1 / 20, 1.0],
+    "dual_encoder_on_gpu": [None] * 4,
     "exact_search": [1 / 8, 1 / 2.5, None, None],
     "feature_cache": [1 / 4.5, None, None],
     "fusion_growth": [2.2, 3.2, None],
@@ -41,7 +44,21 @@ def test_both_sides_compute_the_same(name: str) -> None:
     results = json.loads(done.stdout)["benchmarks"]
     assert [result["goal"] for result in results] == pytest.approx(GOALS[name])
     for result in results:
+        if result["ratio"] is None:
+            assert result["note"] == "no GPU" and not torch.cuda.is_available()
+            continue
         assert result["equal"], result["name"]
         low, high = result["interval"]
         assert 0 < low <= result["ratio"] <= high
         assert result["met"] == (None if result["goal"] is None else result["ratio"] <= result["goal"])
+
+
+def test_the_page_is_made_from_what_was_recorded() -> None:
+    assert set(recorded()) <= set(NAMES)
+    assert PAGE.read_text(encoding="utf-8") == page(recorded()), "python -m benchmarks.record writes it anew"
+
+
+def test_what_quick_measures_is_not_recorded() -> None:
+    command = [sys.executable, "-m", "benchmarks", "subsets", "--quick", "--record"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and "leave --quick or --record out" in done.stderr

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-NUMBERS = 2**21
-"""So many similarities are in memory at a time: 8 MB."""
+NUMBERS, ON_ACCELERATOR = 2**21, 2**26
+"""So many similarities are in memory at a time: 8 MB, what a processor's cache holds; 256 MB keep a GPU busy."""
 
 
 class Table(NamedTuple):
@@ -34,7 +34,8 @@ class Table(NamedTuple):
 
     def parts(self) -> Iterator[slice]:
         """Some rows after the other."""
-        size = max(1, NUMBERS // max(1, len(self.columns)))
+        numbers = NUMBERS if self.columns.device.type == "cpu" else ON_ACCELERATOR
+        size = max(1, numbers // max(1, len(self.columns)))
         for start in range(0, len(self.rows), size):
             yield slice(start, min(start + size, len(self.rows)))
 
