@@ -1,0 +1,1 @@
+"""Fault and abuse tests: what is tried, what survives, what is lost. See docs/reliability.md."""
