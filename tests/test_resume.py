@@ -304,16 +304,3 @@ def test_a_run_that_is_killed_six_times(tmp_path: Path) -> None:
     found = killed(tmp_path, processes=1, kills=6, seed=0)
     assert found["kills"] >= 5
     require_exact(found)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_runs_that_are_killed_fifty_times(tmp_path: Path) -> None:
-    """At least half of the kills have to hit while a checkpoint is written."""
-    found = [killed(tmp_path / f"{seed}", processes=1 + seed % 2, kills=9, seed=seed) for seed in range(1, 7)]
-    print(json.dumps(found))
-    for each in found:
-        require_exact(each)
-    kills = sum(each["kills"] for each in found)
-    assert kills >= 50
-    assert sum(each["in_a_save"] for each in found) >= kills / 2

@@ -27,6 +27,7 @@ class Tally:
     lost: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
+    sums: dict[str, int] = field(default_factory=dict)
 
     def size(self, quick: int, full: int) -> int:
         """How many cases to try."""
@@ -49,16 +50,22 @@ class Tally:
         """The largest of what the cases measure, such as the seconds from a signal to the end."""
         self.figures[name] = max(value, self.figures.get(name, value))
 
+    def sum(self, name: str, value: int) -> None:
+        """Something else that is counted, such as the kills that hit a save."""
+        self.sums[name] = self.sums.get(name, 0) + value
+
     def add(self, other: Tally) -> None:
         self.tried += other.tried
         self.lost += other.lost
         self.skipped += other.skipped
         for name, value in other.figures.items():
             self.figure(name, value)
+        for name, count in other.sums.items():
+            self.sum(name, count)
 
     def line(self) -> str:
         counts = {"tried": self.tried, "survived": self.tried - len(self.lost), "lost": len(self.lost)}
-        return json.dumps({"id": self.id, "size": SIZE, **counts, "skipped": self.skipped, **self.figures})
+        return json.dumps({"id": self.id, "size": SIZE, **counts, "skipped": self.skipped, **self.figures, **self.sums})
 
 
 tallies = pytest.StashKey[dict[str, Tally]]()
