@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         DataError,
         DecodeError,
         ExportError,
+        Interrupted,
         MmsdkError,
         PluginError,
         TrainingError,
@@ -99,8 +100,8 @@ _HOME = {
     "mmsdk.containers": "Batch Encoding Fused HeadOutput Inputs Step spread",
     "mmsdk.pipeline.embedding": "Embedded",
     "mmsdk.errors": (
-        "CheckpointError ConfigError DataError DecodeError ExportError MmsdkError PluginError TrainingError "
-        "UnknownComponentError"
+        "CheckpointError ConfigError DataError DecodeError ExportError Interrupted MmsdkError PluginError "
+        "TrainingError UnknownComponentError"
     ),
     "mmsdk.evaluation.measuring": "evaluate",
     "mmsdk.fields": "ConfigPath Dropout",
@@ -157,6 +158,7 @@ __all__ = [
     "HeadConfig",
     "HeadOutput",
     "Inputs",
+    "Interrupted",
     "LeftOut",
     "MeanMax",
     "Metric",

@@ -56,6 +56,20 @@ class TrainingError(MmsdkError):
     """Training that cannot go on: a loss or a gradient that is not finite, nothing to train on, ..."""
 
 
+class Interrupted(SystemExit):
+    """A training run that was asked to stop by a signal; the same command with resume goes on with it.
+
+    No error, so that nobody who goes on after errors goes on after this. A program that does not catch it ends with
+    exit code 85, by which a batch system can tell that the job is to be queued again.
+    """
+
+    CODE = 85
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.code = self.CODE
+
+
 # Packages that provide components under a prefix. For a config only these are ever suggested for installation; of a
 # saved pipeline's own plugins also those that it names itself, see `saving`.
 KNOWN_PLUGINS = {

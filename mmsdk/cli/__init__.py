@@ -29,7 +29,7 @@ from mmsdk.cli import (
     validate,
 )
 from mmsdk.cli.foreign import foreign_command, foreign_names
-from mmsdk.errors import MmsdkError
+from mmsdk.errors import Interrupted, MmsdkError
 
 
 class Commands(TyperGroup):
@@ -54,6 +54,10 @@ class Commands(TyperGroup):
             if as_json:
                 print(json.dumps({"error": str(error)}, ensure_ascii=False))
             sys.exit(1)
+        except Interrupted as stop:  # which has been told on stderr, and ends the process with its own code
+            if as_json:
+                print(json.dumps({"error": str(stop)}, ensure_ascii=False))
+            raise
         except KeyboardInterrupt:
             print("\nStopped. A training run goes on from its last checkpoint with --resume.", file=sys.stderr)
             sys.exit(130)

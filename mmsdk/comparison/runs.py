@@ -15,7 +15,7 @@ from mmsdk.comparison.contestants import Contestant, LeftOut
 from mmsdk.comparison.judging import Judged, judge
 from mmsdk.comparison.task import Task
 from mmsdk.data.samples import InMemory
-from mmsdk.errors import CheckpointError, DataError, MmsdkError, told
+from mmsdk.errors import CheckpointError, DataError, Interrupted, MmsdkError, told
 from mmsdk.pipeline.pipeline import Pipeline
 from mmsdk.training.loop import train
 from mmsdk.training.run import Run, replace
@@ -41,7 +41,7 @@ class Runs:
                 done, total = sum(map(len, results.values())), seeds * len(results)
                 try:
                     results[name].append(self._one(contestant, seed, f"run {done + 1} of {total}", total - done))
-                except KeyboardInterrupt:
+                except (KeyboardInterrupt, Interrupted):
                     self._say("\nThe same command goes on with this tournament.")
                     raise
                 except CheckpointError:  # a full disk, or a folder of something else: all would fail

@@ -36,6 +36,7 @@ from mmsdk.training.curve import draw_curve
 from mmsdk.training.features import read_features
 from mmsdk.training.gradient_caching import gradient_caching
 from mmsdk.training.held_out import learn, listen, take
+from mmsdk.training.interruption import Interruption
 from mmsdk.training.job import Job, StagePlan, open_job
 from mmsdk.training.journal import Journal
 from mmsdk.training.learners import learners
@@ -78,6 +79,7 @@ def train(
 
     Raises:
         MmsdkError: with a message for the user; the run's folder keeps its last checkpoint.
+        Interrupted: SIGINT (Ctrl-C), SIGTERM or SIGUSR1 came, and a checkpoint is saved. A second signal ends at once.
     """
     checked = load_config(config, overrides)
     accelerator = _accelerator(checked.training)
@@ -112,9 +114,11 @@ def train(
         again,
         gradient_caching(pipeline, checked.training.micro_batch),
         Progress(show and accelerator.is_main_process) as progress,
+        Interruption(run.folder, progress.say) as interruption,
     ):
         for number in range(position.stage, len(job.stages)):
-            _train_stage(job, job.stages[number], selections[number], balances[number], accelerator, progress)
+            plan, selection, balance = job.stages[number], selections[number], balances[number]
+            _train_stage(job, plan, selection, balance, interruption, accelerator, progress)
         metrics = _final_metrics(job, accelerator, progress)
     pipeline.gather, pipeline.rank, pipeline.ports = alone, 0, pipeline.modalities.stream_ports
     rate = position.samples / position.seconds if position.seconds else 0.0
@@ -131,7 +135,13 @@ def train(
 
 
 def _train_stage(
-    job: Job, plan: StagePlan, selection: Selection, balance: Balance, accelerator: Accelerator, progress: Progress
+    job: Job,
+    plan: StagePlan,
+    selection: Selection,
+    balance: Balance,
+    interruption: Interruption,
+    accelerator: Accelerator,
+    progress: Progress,
 ) -> None:
     """Train one stage, from where the job stands to its end."""
     training, position, pipeline = job.config.training, job.position, job.pipeline
@@ -153,7 +163,7 @@ def _train_stage(
     balance.begin()
     journal = Journal(job, accelerator, plan)
 
-    for step, rows, parts in job.batches(plan, position.step):
+    for step, rows, parts in interruption.held(job.batches(plan, position.step)):
         reseed(seed := step_seed(training.seed, position.total, job.rank))
         generator.manual_seed(seed)
         optimization.set_rates(optimizer, optimization.schedule(step, steps, training))
@@ -190,8 +200,9 @@ def _train_stage(
             ends_stage |= selection.take(figures, position)
             if accelerator.is_main_process:
                 write_sketches(job, plan, epoch)
+        stopping = interruption.agreed(accelerator.reduce, job.processes, accelerator.device)
         every = training.checkpoint.every
-        if ends_epoch or (every is not None and position.total % every == 0):
+        if ends_epoch or stopping or (every is not None and position.total % every == 0):
             state = None if ends_stage else optimizer.state_dict()
             if ends_stage:
                 progress.say(f"{plan.config.name}: {selection.verdict(position, plan, steps)}")
@@ -199,6 +210,8 @@ def _train_stage(
                 _teach_rules(job, plan, accelerator, progress)
                 accelerator.wait_for_everyone()  # saving removes the weights that all of them have just gone back to
             _save(job, state, accelerator)
+        if stopping:
+            raise interruption.end(position.total)
         journal.resume()
         if ends_stage:
             break

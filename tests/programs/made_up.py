@@ -161,6 +161,13 @@ def enduring() -> tuple[Config, dict[str, Rows]]:
     return config, {"train": samples(60), "valid": samples(10, seed=1)}
 
 
+def seldom_saved() -> tuple[Config, dict[str, Rows]]:
+    """The same, but with a checkpoint after each epoch alone."""
+    config, rows = enduring()
+    del config["training"]["checkpoint"]
+    return config, rows
+
+
 def with_bad_samples() -> tuple[Config, dict[str, Rows]]:
     """Samples that cannot be read, each of which is met in every epoch; the last batch is of one sample."""
     config = pipeline(epochs=4, on_error="skip")
@@ -184,6 +191,7 @@ JOBS: dict[str, Callable[[], tuple[Config, dict[str, Rows]]]] = {
         by_length,
         cached_gradients,
         enduring,
+        seldom_saved,
     )
 }
 
