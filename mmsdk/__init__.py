@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         DataError,
         DecodeError,
         ExportError,
+        HubError,
         Interrupted,
         MmsdkError,
         PluginError,
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
         TaskHead,
     )
     from mmsdk.modules import Parts
+    from mmsdk.pipeline.about import About, SubsetFigures
     from mmsdk.pipeline.embedding import Embedded
     from mmsdk.pipeline.pipeline import Pipeline
     from mmsdk.pipeline.prediction import Result
@@ -98,9 +100,10 @@ _HOME = {
     "mmsdk.config.pipeline": "PipelineConfig",
     "mmsdk.config.file": "load_config",
     "mmsdk.containers": "Batch Encoding Fused HeadOutput Inputs Step spread",
+    "mmsdk.pipeline.about": "About SubsetFigures",
     "mmsdk.pipeline.embedding": "Embedded",
     "mmsdk.errors": (
-        "CheckpointError ConfigError DataError DecodeError ExportError Interrupted MmsdkError PluginError "
+        "CheckpointError ConfigError DataError DecodeError ExportError HubError Interrupted MmsdkError PluginError "
         "TrainingError UnknownComponentError"
     ),
     "mmsdk.evaluation.measuring": "evaluate",
@@ -126,6 +129,7 @@ _MODULES = {name: module for module, names in _HOME.items() for name in names.sp
 
 __all__ = [
     "PICTURE_CORRUPTIONS",
+    "About",
     "AnyDecision",
     "AnyEncoder",
     "AnyFusion",
@@ -157,6 +161,7 @@ __all__ = [
     "FusionStrategy",
     "HeadConfig",
     "HeadOutput",
+    "HubError",
     "Inputs",
     "Interrupted",
     "LeftOut",
@@ -179,6 +184,7 @@ __all__ = [
     "Source",
     "Standing",
     "Step",
+    "SubsetFigures",
     "TargetConfig",
     "TaskHead",
     "Trained",

@@ -48,6 +48,10 @@ class CheckpointError(MmsdkError):
     """A checkpoint or a saved pipeline that is missing, damaged, or belongs to something else."""
 
 
+class HubError(MmsdkError):
+    """The Hugging Face hub does not have what was asked for, refuses it, or cannot be reached."""
+
+
 class ExportError(MmsdkError):
     """A pipeline that cannot be exported, or an exported one that cannot do what was asked of it."""
 

@@ -70,7 +70,7 @@ def _seal(folder: Path) -> None:
     for path in files.values():
         flush(path)
     manifest = folder / MANIFEST
-    manifest.write_text(json.dumps({"files": {name: _entry(path) for name, path in files.items()}}, indent=1))
+    manifest.write_text(json.dumps({"files": {name: entry(path) for name, path in files.items()}}, indent=1))
     for path in [manifest, *(path for path in paths if path.is_dir()), folder]:
         flush(path)
 
@@ -98,12 +98,7 @@ def verify_folder(folder: Path, names: Iterable[str] | None = None) -> None:
     Raises:
         CheckpointError: a file is missing, added, cut, or has other content; or there is no manifest.
     """
-    try:
-        entries = dict(json.loads((folder / MANIFEST).read_text())["files"])
-    except FileNotFoundError:
-        raise CheckpointError(f"{folder}: there is no {MANIFEST}: this was never written to its end") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / MANIFEST}: damaged: {error}") from None
+    entries = entries_of(folder)
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {MANIFEST}
     wanted = set(entries) if names is None else set(names)
     for name in sorted(wanted - found) + sorted(found - wanted if names is None else wanted - set(entries)):
@@ -111,11 +106,25 @@ def verify_folder(folder: Path, names: Iterable[str] | None = None) -> None:
     for name in wanted:
         path = folder / name
         try:
-            same = _entry(path) == entries[name]
+            same = entry(path) == entries[name]
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be read: {error}") from None
         if not same:
             raise CheckpointError(f"{path}: damaged: its content is not what was written")
+
+
+def entries_of(folder: Path) -> dict[str, Any]:
+    """What the manifest of a folder says of each file, as it was written.
+
+    Raises:
+        CheckpointError: there is no manifest, or it is damaged.
+    """
+    try:
+        return dict(json.loads((folder / MANIFEST).read_text())["files"])
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder}: there is no {MANIFEST}: this was never written to its end") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder / MANIFEST}: damaged: {error}") from None
 
 
 def open_folder(folder: Path) -> Path:
@@ -186,6 +195,7 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _entry(path: Path) -> dict[str, Any]:
+def entry(path: Path) -> dict[str, Any]:
+    """What a manifest says of a file."""
     with path.open("rb") as file:
         return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}

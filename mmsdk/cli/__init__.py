@@ -22,6 +22,7 @@ from mmsdk.cli import (
     new,
     plugins,
     predict,
+    push,
     quickstart,
     report,
     schema,
@@ -74,6 +75,7 @@ app = typer.Typer(
     help="Multimodal fusion from plugins: declare a pipeline in a config, train it, use it.",
 )
 for module in (
+    push,
     quickstart,
     new,
     validate,
@@ -87,6 +89,7 @@ for module in (
     predict,
     embed,
     export,
+    push,
     doctor,
 ):
     app.command(module.__name__.rpartition(".")[2])(module.command)

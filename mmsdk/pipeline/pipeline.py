@@ -18,9 +18,11 @@ from mmsdk.errors import ConfigError, DecodeError
 from mmsdk.formats import Format, Source
 from mmsdk.interfaces import DecisionFusion, Encoder, FeatureFusion, Modality, ScoringHead, TaskHead
 from mmsdk.modules import Parts
+from mmsdk.pipeline.about import About
 from mmsdk.pipeline.building import built
 from mmsdk.pipeline.decision import DecisionHead
 from mmsdk.pipeline.embedding import Embedded, embed, embed_each, embedding_head
+from mmsdk.pipeline.hub import OnHub
 from mmsdk.pipeline.modalities import Modalities, Port
 from mmsdk.pipeline.prediction import Result, predict
 from mmsdk.pipeline.reading import Encodings, Reading
@@ -42,16 +44,18 @@ class Stream(nn.Module):
         self.modality, self.encoder = modality, encoder
 
 
-class Pipeline(nn.Module):
+class Pipeline(nn.Module, OnHub):
     """Encoders, a fusion and heads, built from a config and fitted modalities.
 
-    `Pipeline.load(folder)` opens a saved one, `predict` uses it, `save` writes it. The parameters are called
+    `Pipeline.load(folder)` opens a saved one, `predict` uses it, `save` writes it; `from_pretrained`, `save_pretrained`
+    and `push_to_hub` do so with the Hugging Face hub. `about` holds what is known of it. The parameters are called
     `streams.<name>.encoder...`, `fusion...` and `heads.<name>...`: a public format.
     """
 
     def __init__(self, config: PipelineConfig, modalities: Modalities) -> None:
         super().__init__()
         self.config, self.modalities = config, modalities
+        self.about = About()
         own = {
             name: built(stream.encoder, modalities.streams[name].format)
             for name, stream in config.streams.items()
@@ -183,10 +187,18 @@ class Pipeline(nn.Module):
         return fingerprint(self)
 
     def save(self, folder: str | Path, metrics: Mapping[str, float] | None = None) -> Path:
-        """Write the pipeline as one folder: config, weights, modalities, needed plugins, model card."""
+        """Write the pipeline as one folder: config, weights, modalities, needed plugins, model card.
+
+        metrics: figures of these weights, `split/head/metric`; by default those of `about`, if it has any of them.
+
+        Raises:
+            CheckpointError: the folder holds something else, or cannot be written.
+        """
         from mmsdk.pipeline.saving import save
 
-        return save(self, Path(folder), metrics or {})
+        if metrics is not None:
+            self.about = self.about.measured(metrics)
+        return save(self, Path(folder))
 
     def export(
         self, folder: str | Path, samples: Iterable[Sample | Row], *, format: Literal["onnx", "torch"] = "onnx"

@@ -21,33 +21,43 @@ from safetensors.torch import load_model, save_model
 from mmsdk.config.pipeline import PipelineConfig
 from mmsdk.config.resolution import components
 from mmsdk.errors import KNOWN_PLUGINS, CheckpointError, PluginError
-from mmsdk.folders import load_tree, save_tree, standing, verify_folder, write_folder
+from mmsdk.folders import MANIFEST, entries_of, entry, load_tree, save_tree, standing, verify_folder, write_folder
+from mmsdk.pipeline.about import About
 from mmsdk.pipeline.card import model_card
 from mmsdk.pipeline.modalities import Modalities
 from mmsdk.pipeline.pipeline import Pipeline
 from mmsdk.plugins.registry import registry
 
 FORMAT = 1
-LOADED = ("pipeline.json", "model.safetensors", "modalities.json", "modalities.safetensors")
-"""The files that are read; others, such as an edited model card, may change."""
+HEADER, WEIGHTS, CARD = "pipeline.json", "model.safetensors", "README.md"
+LOADED = (HEADER, WEIGHTS, "modalities.json", "modalities.safetensors")
+"""The files that are checked before they are read; others, such as an edited model card, may change."""
+FILES = (*LOADED, CARD, MANIFEST)
 
 
-def save(pipeline: Pipeline, folder: Path, metrics: Mapping[str, float]) -> Path:
-    """Write the pipeline to a folder; what stood there is replaced only once the new one is whole."""
-    config = pipeline.config.model_dump(mode="json", exclude={"data", "stages", "init_from"})
-    head = {
-        "format": FORMAT,
-        "mmsdk": registry().plugins[0].version,
-        "plugins": needed_plugins(pipeline.config),
-        "metrics": dict(metrics),
-        "config": config,
-    }
+def save(pipeline: Pipeline, folder: Path) -> Path:
+    """Write the pipeline to a folder; one that stood there is replaced only once the new one is whole.
+
+    Raises:
+        CheckpointError: the folder holds something else, or cannot be written.
+    """
+    if folder.exists() and not (folder / HEADER).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CheckpointError(f"{folder} exists and is no saved pipeline: choose another folder, or remove it")
 
     def fill(aside: Path) -> None:
-        (aside / "pipeline.json").write_text(json.dumps(head, indent=1, ensure_ascii=False), encoding="utf-8")
-        save_model(pipeline, str(aside / "model.safetensors"))
+        save_model(pipeline, str(aside / WEIGHTS))
+        pipeline.about = pipeline.about.of_weights(entry(aside / WEIGHTS)["sha256"])
+        head = {
+            "format": FORMAT,
+            "mmsdk": registry().plugins[0].version,
+            "plugins": needed_plugins(pipeline.config),
+            **pipeline.about.model_dump(mode="json"),
+            "config": pipeline.config.model_dump(mode="json", exclude={"data", "stages", "init_from"}),
+        }
+        (aside / HEADER).write_text(json.dumps(head, indent=1, ensure_ascii=False), encoding="utf-8")
         save_tree(pipeline.modalities.state(), aside / "modalities")
-        (aside / "README.md").write_text(model_card(pipeline, head), encoding="utf-8")
+        card = pipeline.about.card or model_card(pipeline, head)
+        (aside / CARD).write_text(card, encoding="utf-8")
 
     return write_folder(folder, fill)
 
@@ -61,10 +71,10 @@ def load(folder: Path) -> Pipeline:
     home = find(folder)
     verify_folder(home, LOADED)
     try:
-        head = json.loads((home / "pipeline.json").read_text(encoding="utf-8"))
-        config, plugins = head["config"], head["plugins"]
+        head = json.loads((home / HEADER).read_text(encoding="utf-8"))
+        config, plugins, about = head["config"], head["plugins"], About.model_validate(head)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{home / 'pipeline.json'}: damaged: {error}") from None
+        raise CheckpointError(f"{home / HEADER}: damaged: {error}") from None
     if head.get("format") != FORMAT:
         raise CheckpointError(
             f"{home}: saved in format {head.get('format')}, this mmsdk reads format {FORMAT}: pip install -U mmsdk"
@@ -75,10 +85,20 @@ def load(folder: Path) -> Pipeline:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(key) for key in first["loc"])
-        raise CheckpointError(f"{home / 'pipeline.json'}: {where}: {first['msg']}") from None
+        raise CheckpointError(f"{home / HEADER}: {where}: {first['msg']}") from None
     pipeline = Pipeline(checked, Modalities(checked).restore(load_tree(home / "modalities")))
-    load_weights(pipeline, home / "model.safetensors")
+    load_weights(pipeline, home / WEIGHTS)
+    weights = entries_of(home)[WEIGHTS]["sha256"]
+    pipeline.about = about.model_copy(update={"weights": weights, "card": edited_card(home)})
     return pipeline.eval()
+
+
+def edited_card(home: Path) -> str | None:
+    """The model card of a saved pipeline, where it is no longer the one that was written."""
+    card = home / CARD
+    if not card.is_file() or entry(card) == entries_of(home).get(CARD):
+        return None
+    return card.read_text(encoding="utf-8", errors="replace")
 
 
 def load_weights(pipeline: Pipeline, path: Path) -> None:
@@ -96,7 +116,7 @@ def load_weights(pipeline: Pipeline, path: Path) -> None:
 def find(folder: Path) -> Path:
     """The saved pipeline in a folder: itself, or its `pipeline/`."""
     for home in (standing(folder), standing(folder / "pipeline")):
-        if (home / "pipeline.json").is_file():
+        if (home / HEADER).is_file():
             return home
     if (folder / "checkpoints").is_dir():
         raise CheckpointError(
