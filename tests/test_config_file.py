@@ -177,7 +177,7 @@ def test_a_mapping_that_is_empty_or_missing(complaints: Complaints) -> None:
     ]
     assert complaints(GOOD, "other: 1") == [
         "1:1: other: Unknown key 'other'. Known: 'schema_version', 'streams', 'fusion', 'heads', 'data', 'group_by', "
-        "'init_from', 'stages', 'training', 'max_fusion_parameters'."
+        "'init_from', 'stages', 'training', 'card', 'max_fusion_parameters'."
     ]
     assert complaints(GOOD, "# a comment\n\nfusion: concat") == [
         "3:1: streams: is missing",

@@ -30,7 +30,9 @@ ONLY = {
     "mmsdk.fields": "pydantic pydantic_core mmsdk.errors",
     "mmsdk.components": "pydantic typing_extensions mmsdk.fields mmsdk.formats mmsdk.slots",
     "mmsdk.config.balance": "pydantic pydantic_core mmsdk.errors mmsdk.fields",
-    "mmsdk.config.pipeline": "pydantic mmsdk.components mmsdk.config.balance mmsdk.errors mmsdk.fields",
+    "mmsdk.config.pipeline": "pydantic mmsdk.components mmsdk.config.balance mmsdk.config.card mmsdk.errors "
+    "mmsdk.fields",
+    "mmsdk.config.card": "pydantic mmsdk.fields",
     "mmsdk.config.wiring": "mmsdk.config.balance mmsdk.errors mmsdk.formats mmsdk.plugins.registry",
     "mmsdk.config.problems": "pydantic mmsdk.fields",
     "mmsdk.config.file": "pydantic mmsdk.config.pipeline mmsdk.errors mmsdk.config.problems mmsdk.fields",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,30 +22,46 @@ def command(
     corruptions: Annotated[
         bool, typer.Option("--corruptions", help="With each stream damaged in ways that its modality knows.")
     ] = False,
+    card: Annotated[
+        bool, typer.Option("--card", help="Write the figures into the saved pipeline and its model card, too.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Measure a trained pipeline on a split, or on another file."""
     if subsets and corruptions:
         raise ConfigError("--subsets and --corruptions are two measurements: give one of them")
+    if corruptions and card:
+        raise ConfigError("--card: a model card has no place for --corruptions: leave one of them out")
     if subsets:
-        _subsets(run, data, split, json)
+        _subsets(run, data, split, card, json)
     elif corruptions:
         _corruptions(run, data, split, json)
     else:
         from mmsdk.evaluation.measuring import evaluate_run
 
         metrics = evaluate_run(run, data, split)
+        if card:
+            _note(run, metrics=metrics)
         answer({"run": str(run), "metrics": metrics}, json, metrics_table(metrics))
 
 
-def _subsets(run: Path, data: Path | None, split: Sequence[str], json: bool) -> None:
+def _note(run: Path, **figures: Any) -> None:
+    from mmsdk.pipeline.saving import note
+
+    print(f"written to {note(run, **figures) / 'README.md'}", file=sys.stderr)
+
+
+def _subsets(run: Path, data: Path | None, split: Sequence[str], card: bool, json: bool) -> None:
     from mmsdk.evaluation.subsets import evaluate_subsets_of_run
+    from mmsdk.pipeline.about import SubsetFigures
 
     found, limited = evaluate_subsets_of_run(run, data, split)
     order = [name for subset in found if len(subset) == 1 for name in subset]  # that of the config
     named = [([name for name in order if name in subset], figures) for subset, figures in found.items()]
     plain = [{"streams": streams, "metrics": figures} for streams, figures in named]
     lines = [(" + ".join(streams), figures) for streams, figures in named]
+    if card:
+        _note(run, subsets=[SubsetFigures.model_validate(each) for each in plain])
     notes = [f"{reason}." for reason in limited.values()]
     answer({"run": str(run), "subsets": plain, "limited": limited}, json, _tables("streams", lines, notes))
 

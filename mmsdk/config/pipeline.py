@@ -18,6 +18,7 @@ from pydantic import (
 
 from mmsdk.components import AnyEncoder, AnyFusion, AnyHead, AnyModality, HeadConfig
 from mmsdk.config.balance import AnyBalance, AnyRamp
+from mmsdk.config.card import CardConfig
 from mmsdk.errors import did_you_mean, listed
 from mmsdk.fields import ConfigPath, Fraction, Name, Positive, Strict, errors_at
 
@@ -207,6 +208,7 @@ class PipelineConfig(Strict):
     init_from: InitFrom | None = Field(None, description="another run to begin with; for a fresh run only")
     stages: list[StageConfig] = Field([], description="steps of the training; a single one by default")
     training: TrainingConfig = TrainingConfig()
+    card: CardConfig | None = Field(None, description="what the model card is to say")
     max_fusion_parameters: Positive = Field(100_000_000, description="a fusion that needs more is refused")
 
     @field_validator("heads")

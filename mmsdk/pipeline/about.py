@@ -31,12 +31,12 @@ class About(BaseModel):
     data: str | None = Field(None, description="a digest of that data")
     source: str | None = Field(None, description="the repository of the hub that it came from, `owner/name`")
     revision: str | None = Field(None, description="the commit in that repository")
-    card: str | None = Field(None, exclude=True, description="a model card that somebody has edited")
+    card: str | None = Field(None, exclude=True, description="a model card that somebody has edited: saved as it is")
     weights: str | None = Field(None, exclude=True, description="sha256 of the weights that the figures belong to")
 
     def measured(self, metrics: Mapping[str, float]) -> Self:
         """The same with these figures, and no others."""
-        return self.model_copy(update={"metrics": dict(metrics), "subsets": [], "card": None, "weights": None})
+        return self.model_copy(update={"metrics": dict(metrics), "subsets": [], "weights": None})
 
     def of_weights(self, weights: str) -> Self:
         """The same for weights of this sha256: without figures where they are those of others."""

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from huggingface_hub import ModelHubMixin
+from pydantic import ValidationError
 
-from mmsdk.errors import CheckpointError, HubError, MmsdkError, told
+from mmsdk.config.card import CardConfig
+from mmsdk.errors import CheckpointError, ConfigError, HubError, MmsdkError, told
 
 if TYPE_CHECKING:
+    from mmsdk.config.pipeline import PipelineConfig
     from mmsdk.pipeline.pipeline import Pipeline
 
 HUB_ID = re.compile(r"(?!.*(\.\.|--))\w[\w.-]{0,95}/\w[\w.-]{0,95}")
@@ -30,17 +33,21 @@ class OnHub(ModelHubMixin, library_name="mmsdk", tags=["multimodal"]):  # type: 
         self,
         save_directory: str | Path,
         *,
+        license: str | None = None,
         push_to_hub: bool = False,
         repo_id: str | None = None,
         **push_to_hub_kwargs: Any,
     ) -> str | None:
         """Write the pipeline as one folder, as `save` does; with `push_to_hub` also to the hub, see there.
 
-        repo_id: by default the name of the folder. Returns the address of the commit where it was pushed.
+        license: for the model card, such as apache-2.0; by default that of the config. repo_id: by default the name of
+        the folder. Returns the address of the commit where it was pushed.
 
         Raises:
-            CheckpointError: the folder holds something else, or cannot be written.
+            CheckpointError: the folder holds something else, or cannot be written. ConfigError: no such licence.
         """
+        if license is not None:
+            cast("Pipeline", self).config = licensed(cast("Pipeline", self).config, license)
         folder = cast("Pipeline", self).save(save_directory)
         return self.push_to_hub(repo_id or folder.name, **push_to_hub_kwargs) if push_to_hub else None
 
@@ -89,6 +96,7 @@ class OnHub(ModelHubMixin, library_name="mmsdk", tags=["multimodal"]):  # type: 
         self,
         repo_id: str,
         *,
+        license: str | None = None,
         commit_message: str = MESSAGE,
         private: bool | None = None,
         token: str | None = None,
@@ -97,12 +105,14 @@ class OnHub(ModelHubMixin, library_name="mmsdk", tags=["multimodal"]):  # type: 
     ) -> str:
         """Write the pipeline to a repository of the hub, which is made where it is not there yet.
 
-        private: of a new repository. branch: by default main. create_pr: propose it, instead of changing the branch.
-        Returns the address of the commit.
+        license: see `save_pretrained`. private: of a new repository. branch: by default main. create_pr: propose it,
+        instead of changing the branch. Returns the address of the commit.
 
         Raises:
-            HubError: the hub refuses, or cannot be reached; says what to do.
+            HubError: the hub refuses, or cannot be reached; says what to do. ConfigError: no such licence.
         """
+        if license is not None:
+            cast("Pipeline", self).config = licensed(cast("Pipeline", self).config, license)
         with telling(repo_id, branch):
             pushed = super().push_to_hub(
                 repo_id,
@@ -113,6 +123,21 @@ class OnHub(ModelHubMixin, library_name="mmsdk", tags=["multimodal"]):  # type: 
                 create_pr=create_pr,
             )
         return str(pushed)
+
+
+def licensed(config: PipelineConfig, license: str) -> PipelineConfig:
+    """The config with this licence for the model card.
+
+    Raises:
+        ConfigError: it is not the name of one.
+    """
+    card = config.card.model_dump() if config.card is not None else {}
+    try:
+        return config.model_copy(update={"card": CardConfig.model_validate(card | {"license": license})})
+    except ValidationError:
+        raise ConfigError(
+            f"license {license!r}: expected what the hub calls it, such as apache-2.0, mit or other"
+        ) from None
 
 
 def fetched(repository: str, revision: str | None, **options: Any) -> Path:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
@@ -22,7 +23,7 @@ from mmsdk.config.pipeline import PipelineConfig
 from mmsdk.config.resolution import components
 from mmsdk.errors import KNOWN_PLUGINS, CheckpointError, PluginError
 from mmsdk.folders import MANIFEST, entries_of, entry, load_tree, save_tree, standing, verify_folder, write_folder
-from mmsdk.pipeline.about import About
+from mmsdk.pipeline.about import About, SubsetFigures
 from mmsdk.pipeline.card import model_card
 from mmsdk.pipeline.modalities import Modalities
 from mmsdk.pipeline.pipeline import Pipeline
@@ -50,6 +51,7 @@ def save(pipeline: Pipeline, folder: Path) -> Path:
         head = {
             "format": FORMAT,
             "mmsdk": registry().plugins[0].version,
+            "torch": str(torch.__version__),
             "plugins": needed_plugins(pipeline.config),
             **pipeline.about.model_dump(mode="json"),
             "config": pipeline.config.model_dump(mode="json", exclude={"data", "stages", "init_from"}),
@@ -91,6 +93,22 @@ def load(folder: Path) -> Pipeline:
     weights = entries_of(home)[WEIGHTS]["sha256"]
     pipeline.about = about.model_copy(update={"weights": weights, "card": edited_card(home)})
     return pipeline.eval()
+
+
+def note(
+    folder: Path, metrics: Mapping[str, float] | None = None, subsets: Sequence[SubsetFigures] | None = None
+) -> Path:
+    """Write figures into a saved pipeline and its model card; those of other splits stay, and an edited card, too.
+
+    Raises:
+        CheckpointError: see `load` and `save`.
+    """
+    home = find(folder)
+    pipeline = load(home)
+    known = pipeline.about
+    facts = {"metrics": known.metrics | dict(metrics or {}), "subsets": known.subsets if subsets is None else subsets}
+    pipeline.about = known.model_copy(update={**facts, "weights": None})
+    return save(pipeline, home)
 
 
 def edited_card(home: Path) -> str | None:

@@ -140,6 +140,14 @@ class Job:
     rank: int
     processes: int
 
+    def rows(self) -> dict[str, int]:
+        """How many samples each split has; where stages have data of their own, `stage/split`."""
+        counts = {plan.config.name: {split: len(rows) for split, rows in plan.splits.items()} for plan in self.stages}
+        first, *others = counts.values()
+        if all(other == first for other in others):
+            return first
+        return {f"{stage}/{split}": rows for stage, own in counts.items() for split, rows in own.items()}
+
     def batches(self, plan: StagePlan, start: int) -> Iterator[tuple[int, int, list[Collated]]]:
         """(step, rows over all processes, parts) from step `start` of a stage to its end.
 

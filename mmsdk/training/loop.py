@@ -26,6 +26,7 @@ from mmsdk.data.sampling import step_seed
 from mmsdk.errors import ConfigError, DecodeError, TrainingError, listed
 from mmsdk.evaluation.measuring import computed, measure
 from mmsdk.folders import writing
+from mmsdk.pipeline.about import About
 from mmsdk.pipeline.pipeline import FUSION_LOSSES, Pipeline, alone
 from mmsdk.pipeline.prediction import to_device
 from mmsdk.training import optimization
@@ -123,7 +124,8 @@ def train(
     pipeline.gather, pipeline.rank, pipeline.ports = alone, 0, pipeline.modalities.stream_ports
     rate = position.samples / position.seconds if position.seconds else 0.0
     if accelerator.is_main_process:
-        pipeline.save(run.pipeline, metrics)
+        pipeline.about = About(metrics=metrics, rows=job.rows(), data=run.facts()["data"])
+        pipeline.save(run.pipeline)
         with writing(run.folder / "curve.png"):
             draw_curve(run.entries(), run.folder / "curve.png")
         run.finish(metrics, {"seconds": position.seconds, "samples_per_second": rate})

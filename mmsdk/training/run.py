@@ -25,7 +25,7 @@ from mmsdk.data.skipping import as_told, budget
 from mmsdk.errors import CheckpointError, DecodeError, MmsdkError, TrainingError
 from mmsdk.folders import flush, sweep, writing
 
-# What may differ when a run goes on: it changes how fast, never what is computed.
+# What of `training` may differ when a run goes on: it changes how fast, never what is computed. So may the card.
 FREE = ("workers", "threads", "device", "trackers", "checkpoint", "log_every")
 
 
@@ -210,7 +210,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 def _fixed(config: Mapping[str, Any]) -> dict[str, Any]:
     training = {key: value for key, value in config["training"].items() if key not in FREE}
-    return {**config, "training": training}
+    return {**config, "training": training, "card": None}
 
 
 def _differences(old: Any, new: Any, place: str = "") -> Iterable[str]:
