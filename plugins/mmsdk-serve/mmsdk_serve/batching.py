@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -73,6 +74,20 @@ class Batcher(Generic[Item, Answer]):
             )
             self._changed.notify()
         return futures
+
+    async def ask(self, items: Sequence[Item], seconds: float) -> list[Answer]:
+        """The answers to items, once they are there; what nobody waits for any longer is not computed.
+
+        Raises:
+            FullError, ClosedError, LateError; TimeoutError; what the answers failed with.
+        """
+        futures = self.submit(items, seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                return list(await asyncio.gather(*map(asyncio.wrap_future, futures)))
+        finally:
+            for future in futures:
+                future.cancel()
 
     def close(self, seconds: float = 30.0) -> None:
         """Take nothing new, and answer what waits."""

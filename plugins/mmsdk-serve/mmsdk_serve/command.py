@@ -6,12 +6,20 @@ import ipaddress
 import re
 import socket
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmsdk import ConfigError
+from mmsdk_serve.limits import Limits
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from mmsdk import Pipeline
+    from mmsdk_retrieval import Index
 
 
 def command(
@@ -20,6 +28,10 @@ def command(
     host: Annotated[str, typer.Option(help="The address to listen at; others than this machine's own need a key.")] = (
         "127.0.0.1"
     ),
+    index: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FOLDER", help="An index that one of the runs made, to be searched; more than one, too."),
+    ] = None,
     api_key_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A file with the key that clients send as a bearer token.")
     ] = None,
@@ -34,30 +46,65 @@ def command(
         raise ConfigError(
             f"--host {host}: others could reach it without a key: add --api-key-file FILE, or leave --host out"
         )
-    listening = _socket(host, port)
-    import uvicorn
-
-    from mmsdk import Pipeline
-    from mmsdk_serve.application import application
-    from mmsdk_serve.limits import Limits
-
     names = [_name(run) for run in runs]
     if twice := [name for place, name in enumerate(names) if name in names[:place]]:
         raise ConfigError(f"There are two pipelines '{twice[0]}': rename the folder of one of them")
-    pipelines = {name: Pipeline.load(run) for name, run in zip(names, runs, strict=True)}
-    app = application(pipelines, Limits(waiting, batch, deadline, max_body), key=key)
+    limits = Limits(waiting, batch, deadline, max_body)
+    with _socket(host, port) as listening:
+        app = _application(dict(zip(names, runs, strict=True)), index or [], limits, key)
+        listening.listen(2048)  # from now on a client waits rather than being refused
+        address = f"[{host}]" if ":" in host else host
+        place = f"http://{address}:{listening.getsockname()[1]}"
+        print(f"serving {', '.join(names)} at {place}", file=sys.stderr, flush=True)
+        _serve(app, listening, limits)
+
+
+def _serve(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
+    import uvicorn
+
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=int(deadline) + 1, timeout_keep_alive=10
+        app,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=int(limits.deadline) + 1,
+        timeout_keep_alive=10,
     )
-    address = f"[{host}]" if ":" in host else host
-    listening.listen(2048)  # from now on a client waits rather than being refused
-    print(f"serving {', '.join(names)} at http://{address}:{listening.getsockname()[1]}", file=sys.stderr, flush=True)
     uvicorn.Server(config).run(sockets=[listening])
+
+
+def _application(runs: Mapping[str, Path], indexes: Sequence[Path], limits: Limits, key: str | None) -> FastAPI:
+    from mmsdk import Pipeline
+    from mmsdk_serve.application import application
+
+    pipelines = {name: Pipeline.load(run) for name, run in runs.items()}
+    return application(pipelines, limits, key=key, indexes=_indexes(indexes, pipelines))
 
 
 def _name(run: Path) -> str:
     """The folder's name, as it can stand in an address."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", run.resolve().name).strip(".") or "pipeline"
+
+
+def _indexes(folders: Sequence[Path], pipelines: Mapping[str, Pipeline]) -> dict[str, Index]:
+    """Each index by the name of the pipeline that made it."""
+    if not folders:
+        return {}
+    try:
+        from mmsdk_retrieval import Index
+    except ModuleNotFoundError:
+        raise ConfigError("--index needs mmsdk-retrieval: pip install 'mmsdk-serve[search]'") from None
+    makers = {pipeline.fingerprint(): name for name, pipeline in pipelines.items()}
+    found: dict[str, Index] = {}
+    for folder in folders:
+        index = Index.load(folder)
+        name = makers.get(index.header.pipeline)
+        if name is None:
+            made = f" ({index.header.run})" if index.header.run else ""
+            raise ConfigError(f"--index {folder}: none of these runs made it: add the one that did{made}")
+        if name in found:
+            raise ConfigError(f"--index {folder}: '{name}' has an index already: serve one of them")
+        found[name] = index
+    return found
 
 
 def _key(file: Path | None) -> str | None:

@@ -60,10 +60,7 @@ def read_json(body: bytes, columns: Mapping[str, Column], most: int) -> tuple[li
     Raises:
         InputError: names the place, what is there, and what would be right.
     """
-    try:
-        given = json.loads(body, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"the body is not JSON: {str(error)[:200]}") from None
+    given = _json(body)
     if not isinstance(given, dict) or "samples" not in given:
         raise InputError('expected {"samples": [{...}]}')
     if unknown := [name for name in given if name not in ("samples", "shares")]:
@@ -76,6 +73,17 @@ def read_json(body: bytes, columns: Mapping[str, Column], most: int) -> tuple[li
     if len(samples) > most:
         raise InputError(f"samples: {len(samples)} at once, and the limit is {most}: send them in parts")
     return [read_sample(sample, columns, f"samples[{place}]") for place, sample in enumerate(samples)], shares
+
+
+def read_query(given: bytes | list[tuple[str, str | bytes]], columns: Mapping[str, Column]) -> dict[str, Any]:
+    """A sample by itself, as JSON or as the fields of a form.
+
+    Raises:
+        InputError: as of `read_sample` and `read_form`.
+    """
+    if isinstance(given, bytes):
+        return read_sample(_json(given), columns, "the query")
+    return read_form(given, columns)[0][0]
 
 
 def read_sample(sample: Any, columns: Mapping[str, Column], place: str) -> dict[str, Any]:
@@ -163,6 +171,13 @@ def _text(value: bytes, name: str) -> str:
         return value.decode()
     except UnicodeDecodeError:
         raise InputError(f"{name}: expected text as UTF-8") from None
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the body is not JSON: {str(error)[:200]}") from None
 
 
 def _no_constant(name: str) -> Any:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse
 
+from mmsdk_serve.failures import RESPONSES
 from mmsdk_serve.guard import failure
 from mmsdk_serve.inputs import InputError, read_sample
 from mmsdk_serve.served import Served
@@ -17,9 +18,9 @@ from mmsdk_serve.served import Served
 NUMBERS = {"FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"}
 
 
-def add_protocol(app: FastAPI, served: Mapping[str, Served], responses: Mapping[int | str, Any]) -> None:
+def add_protocol(app: FastAPI, served: Sequence[Served]) -> None:
     """The protocol's routes. An absent stream is an input that is left out."""
-    known: dict[str, Any] = {"responses": {401: responses[401]}}
+    known: dict[str, Any] = {"responses": {401: RESPONSES[401]}}
 
     @app.get("/v2", **known)
     async def server() -> dict[str, Any]:
@@ -33,11 +34,12 @@ def add_protocol(app: FastAPI, served: Mapping[str, Served], responses: Mapping[
     async def ready() -> dict[str, bool]:
         return {"ready": True}
 
-    for name, each in served.items():
-        _add_model(app, name, each, responses)
+    for each in served:
+        _add_model(app, each)
 
 
-def _add_model(app: FastAPI, name: str, served: Served, responses: Mapping[int | str, Any]) -> None:
+def _add_model(app: FastAPI, served: Served) -> None:
+    name = served.name
     described = {
         "name": name,
         "platform": "mmsdk",
@@ -45,11 +47,7 @@ def _add_model(app: FastAPI, name: str, served: Served, responses: Mapping[int |
             {"name": column.name, "datatype": "FP32" if column.kind == "sequence" else "BYTES", "shape": [-1]}
             for column in served.columns.values()
         ],
-        "outputs": [
-            {"name": head, "datatype": "BYTES", "shape": [-1]}
-            for head, config in served.pipeline.config.heads.items()
-            if config.predicts
-        ],
+        "outputs": [{"name": head, "datatype": "BYTES", "shape": [-1]} for head in served.heads],
     }
     tensor = {
         "type": "object",
@@ -95,13 +93,13 @@ def _add_model(app: FastAPI, name: str, served: Served, responses: Mapping[int |
         return JSONResponse({"model_name": name, **told, "outputs": outputs})
 
     address = f"/v2/models/{name}"
-    app.add_api_route(address, model, responses={401: responses[401]}, operation_id=f"model_{name}")
-    app.add_api_route(f"{address}/ready", ready, responses={401: responses[401]}, operation_id=f"ready_{name}")
+    app.add_api_route(address, model, responses={401: RESPONSES[401]}, operation_id=f"model_{name}")
+    app.add_api_route(f"{address}/ready", ready, responses={401: RESPONSES[401]}, operation_id=f"ready_{name}")
     app.add_api_route(
         f"{address}/infer",
         infer,
         methods=["POST"],
-        responses=dict(responses),
+        responses=RESPONSES,
         operation_id=f"infer_{name}",
         openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": body}}}},
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from threading import Lock
 from typing import Any
 
 from mmsdk import Pipeline, Result
@@ -23,23 +23,22 @@ class Served:
     def __init__(self, name: str, pipeline: Pipeline, limits: Limits) -> None:
         self.name, self.pipeline, self.limits = name, pipeline.eval(), limits
         self.columns: dict[str, Column] = columns_of(pipeline)
-        self.batcher: Batcher[Sample, Result] = Batcher(
-            lambda samples: pipeline.predict(samples, batch_size=limits.batch),
-            largest=limits.batch,
-            room=limits.waiting,
-        )
+        self.heads = [head for head, config in pipeline.config.heads.items() if config.predicts]
+        self.busy = Lock()
+        """Held while the pipeline computes: predictions and searches share it."""
+        self.batcher: Batcher[Sample, Result] = Batcher(self._predict, largest=limits.batch, room=limits.waiting)
 
     def _predict(self, samples: Sequence[Sample]) -> list[Result]:
-        return self.pipeline.predict(samples, batch_size=len(samples))
+        with self.busy:
+            return self.pipeline.predict(samples, batch_size=self.limits.batch)
 
     def about(self) -> dict[str, Any]:
         """What a client has to know."""
-        heads = [name for name, head in self.pipeline.config.heads.items() if head.predicts]
         columns = {
             name: {"stream": column.stream, "kind": column.kind, "file": column.binary}
             for name, column in self.columns.items()
         }
-        return {"name": self.name, "columns": columns, "heads": heads}
+        return {"name": self.name, "columns": columns, "heads": self.heads}
 
     async def results(self, samples: Sequence[Sample]) -> list[Result]:
         """One result per sample; what nobody waits for any longer is not computed.
@@ -47,13 +46,7 @@ class Served:
         Raises:
             FullError, ClosedError, LateError; TimeoutError.
         """
-        futures = self.batcher.submit(samples, self.limits.deadline)
-        try:
-            async with asyncio.timeout(self.limits.deadline):
-                return list(await asyncio.gather(*map(asyncio.wrap_future, futures)))
-        finally:
-            for future in futures:
-                future.cancel()
+        return await self.batcher.ask(samples, self.limits.deadline)
 
     async def answers(self, samples: Sequence[Sample], shares: bool) -> list[dict[str, Any]]:
         """The results as JSON values, with the share of each stream where that is asked for."""

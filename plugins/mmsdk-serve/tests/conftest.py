@@ -1,4 +1,4 @@
-"""A pipeline of a picture, a text and two numbers, saved, and as it is served."""
+"""A pipeline of a picture, a text and two numbers, saved, and as it is served; another one, with an index to search."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 import mmsdk
+from mmsdk_retrieval import Index
 from mmsdk_serve import Limits, application
 
 CONFIG = {
@@ -30,6 +31,17 @@ CONFIG = {
     "fusion": {"type": "concat", "width": 16},
     "heads": {"kind": {"type": "classification", "target": "kind"}},
     "training": {"epochs": 2, "batch_size": 8, "threads": 1},
+}
+
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 160, 30), "blue": (30, 30, 220), "grey": (128, 128, 128)}
+SEEKING = {
+    "streams": {
+        "image": {"modality": {"type": "image", "size": 8}, "encoder": {"type": "cnn", "width": 16, "layers": 1}},
+        "text": {"column": "caption", "modality": {"type": "text"}, "encoder": {"type": "bag", "width": 16}},
+    },
+    "heads": {"match": {"type": "contrastive", "reads": ["image", "text"], "width": 8}},
+    "training": {"epochs": 2, "batch_size": 4, "threads": 1},
 }
 
 
@@ -79,3 +91,35 @@ def pipeline(run: Path) -> mmsdk.Pipeline:
 def client(pipeline: mmsdk.Pipeline) -> Iterator[TestClient]:
     with TestClient(application({"shop": pipeline}, Limits(body=200_000))) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def seeker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that compares pictures and captions; an index lies beside it."""
+    folder = tmp_path_factory.mktemp("seeking")
+    rows = [
+        {"id": name, "image": str(folder / f"{name}.png"), "caption": f"a {name} square", "size": 500}
+        for name in COLOURS
+    ]
+    for name, colour in COLOURS.items():
+        Image.new("RGB", (500, 400), colour).save(folder / f"{name}.png")
+    run = mmsdk.train(
+        SEEKING,
+        [{**row, "id": f"{row['id']} {copy}"} for row in rows for copy in range(6)],
+        out=folder / "squares",
+        show=False,
+    ).run
+    rows.append({"id": "words", "caption": "no square at all"})
+    Index.build(mmsdk.Pipeline.load(run), rows, run=run).save(folder / "squares.index")
+    return run
+
+
+@pytest.fixture(scope="session")
+def index(seeker: Path) -> Index:
+    return Index.load(seeker.with_name("squares.index"))
+
+
+@pytest.fixture(scope="session")
+def seeking(seeker: Path) -> mmsdk.Pipeline:
+    torch.set_num_threads(1)
+    return mmsdk.Pipeline.load(seeker)

@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 
 import mmsdk
+from mmsdk_retrieval import Index
 from mmsdk_serve import application
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -21,8 +22,8 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 
 
-def served(pipeline: mmsdk.Pipeline, **options: Any) -> Iterator[str]:
-    config = uvicorn.Config(application({"shop": pipeline}, **options), port=0, log_level="error")
+def served(pipelines: dict[str, mmsdk.Pipeline], **options: Any) -> Iterator[str]:
+    config = uvicorn.Config(application(pipelines, **options), port=0, log_level="error")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -35,12 +36,18 @@ def served(pipeline: mmsdk.Pipeline, **options: Any) -> Iterator[str]:
 
 @pytest.fixture
 def address(pipeline: mmsdk.Pipeline) -> Iterator[str]:
-    yield from served(pipeline)
+    yield from served({"shop": pipeline})
 
 
 @pytest.fixture
 def locked(pipeline: mmsdk.Pipeline) -> Iterator[str]:
-    yield from served(pipeline, key="k" * 32)
+    yield from served({"shop": pipeline}, key="k" * 32)
+
+
+@pytest.fixture
+def gallery(pipeline: mmsdk.Pipeline, seeking: mmsdk.Pipeline, index: Index) -> Iterator[str]:
+    pipelines = {"shop": pipeline, "squares": seeking}
+    yield from served(pipelines, key="k" * 32, indexes={"squares": index})
 
 
 @pytest.fixture
@@ -104,6 +111,34 @@ def test_the_key_is_asked_for(page: Any, locked: str) -> None:
     page.fill("textarea[name=title]", "a red thing")
     page.click("text=Predict")
     page.wait_for_selector(".said")
+
+
+def test_a_gallery_by_text_then_by_a_picture(
+    page: Any, gallery: str, index: Index, seeking: mmsdk.Pipeline, seeker: Path
+) -> None:
+    page.goto(gallery)
+    page.fill("#key", "k" * 32)
+    page.click("text=Enter")
+    page.select_option("select[aria-label=pipeline]", "squares")
+    assert page.locator("text=Predict").count() == 0
+    page.fill("textarea[name=caption]", "a red square")
+    page.click("button:has-text('Search')")
+    page.wait_for_selector("figure")
+    hits = index.search(seeking, {"text": "a red square"})
+    assert told(page) == [f"{hit.rank}. {hit.id} {hit.score:.3f} {hit.values['caption']} 500" for hit in hits]
+    for place in range(len(hits)):
+        sync_api.expect(page.locator("figure img").nth(place)).to_have_js_property("naturalWidth", 256)
+    shot(page, "gallery")
+    page.fill("textarea[name=caption]", "")
+    page.set_input_files("input[name=file-image]", seeker.with_name("blue.png"))
+    page.select_option("select[aria-label='Search in']", "image")
+    page.click("button:has-text('Search')")
+    sync_api.expect(page.locator("figure b").first).to_have_text("1. blue")
+    shot(page, "gallery_by_picture")
+
+
+def told(page: Any) -> list[str]:
+    return [" ".join(text.split()) for text in page.locator("figcaption").all_inner_texts()]
 
 
 def shot(page: Any, name: str) -> None:
