@@ -24,21 +24,26 @@ def command(
     on_error: Annotated[
         Literal["raise", "skip"], typer.Option(help="What to do with a sample that cannot be read.")
     ] = "raise",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what an earlier call did not finish.")] = False,
     engine: Engine = None,
     json: Json = False,
 ) -> None:
     """Write the embeddings of every row of a file, by source, as safetensors."""
-    from mmsdk.data.embedding_folder import write_embeddings
     from mmsdk.data.skipping import as_told
     from mmsdk.export.run_export import open_with
+    from mmsdk.parallel.embedding import write_embeddings
+    from mmsdk.parallel.team import team
 
-    folder = out or Path("embeddings") / data.stem
-    files, skipped = write_embeddings(open_with(run, engine), data, folder, head=head, skip=on_error == "skip")
+    folder, skip = out or Path("embeddings") / data.stem, on_error == "skip"
+    with team() as ours:
+        written = write_embeddings(open_with(run, engine), data, folder, ours, head=head, skip=skip, resume=resume)
+    if written is None:
+        return
+    files, skipped = written
     for error in skipped:
         print(f"left out: {error}", file=sys.stderr)
-    rows = max(file.rows for file in files.values())
-    sources = {name: {"width": file.width, "absent": file.absent} for name, file in files.items()}
-    lines = [f"{rows} rows in {folder}, {len(skipped)} left out"]
-    lines += [f"  {name}: width {file.width}, absent in {file.absent}" for name, file in files.items()]
-    told = {"embeddings": str(folder), "rows": rows, "sources": sources, "skipped": [as_told(each) for each in skipped]}
-    answer(told, json, "\n".join(lines))
+    sources = {name: {"width": file.width, "absent": file.absent} for name, file in files.sources.items()}
+    lines = [f"{files.rows} rows in {folder}, {len(skipped)} left out"]
+    lines += [f"  {name}: width {file.width}, absent in {file.absent}" for name, file in files.sources.items()]
+    told = {"rows": files.rows, "sources": sources, "skipped": [as_told(each) for each in skipped]}
+    answer({"embeddings": str(folder), **told}, json, "\n".join(lines))

@@ -31,52 +31,61 @@ def command(
     """Predict samples with any subset of the streams; the results keep the samples' ids."""
     from json import dumps
 
-    from mmsdk.cli.results import ResultFile
+    from mmsdk.cli.results import ResultFile, begin_anew, in_parts
     from mmsdk.data.samples import read_rows
     from mmsdk.errors import ConfigError, DataError
     from mmsdk.export.run_export import open_with
-    from mmsdk.pipeline.prediction import predict
+    from mmsdk.parallel.prediction import predict_in_parts
+    from mmsdk.parallel.team import team
+    from mmsdk.pipeline.prediction import Result, predict
     from mmsdk.pipeline.row_prediction import predict_rows
 
     if bool(values) == (input is not None):
         raise ConfigError("Give one sample as COLUMN=VALUE ..., or a file of samples with --input FILE.jsonl")
     if resume and (output is None or input is None):
         raise ConfigError("--resume goes on with a file of results: give its --output, and the same --input")
-    pipeline = open_with(run, engine)
-    if resume and pipeline.config.group_by is not None:
-        raise ConfigError("--resume: this pipeline judges rows in groups, which may lie anywhere in a file: begin anew")
-    _require_folder(pipeline, pictures)
-    to_stdout = output is None and not json
     errors = count = 0
     results = []
-    with nullcontext() if output is None else ResultFile(output, pipeline, resume) as file:
-        if input is None:
-            found = predict(pipeline, [_sample(pipeline, values)])
+
+    def told(result: Result, number: int) -> dict[str, Any]:
+        if result.error is not None:
+            print(f"error: {result.id}: {result.error}", file=sys.stderr)
+        return result.as_dict() if pictures is None else _with_files(result.as_dict(), pictures, number)
+
+    with team() as ours:
+        if ours.processes > 1 and (input is None or output is None):
+            raise ConfigError(f"{ours.processes} processes write into one file: give --input and --output")
+        pipeline = open_with(run, engine)
+        if resume and pipeline.config.group_by is not None:
+            raise ConfigError("--resume: this pipeline judges rows in groups, which may lie anywhere: begin anew")
+        _require_folder(pipeline, pictures)
+        if output is not None and not resume and ours.first("to begin"):
+            begin_anew(output)
+        if input is not None and output is not None and (ours.processes > 1 or in_parts(output)):
+            count, errors = predict_in_parts(pipeline, input, output, told, ours, resume=resume)
         else:
-            rows = read_rows(input) if file is None else file.left(read_rows(input), input)
-            count = 0 if file is None else len(file.done)
-            found = predict_rows(pipeline, rows)
-        for result in found:
-            count, errors = count + 1, errors + (result.error is not None)
-            if result.error is not None:
-                print(f"error: {result.id}: {result.error}", file=sys.stderr)
-            plain = result.as_dict() if pictures is None else _with_files(result.as_dict(), pictures, count)
-            line = dumps(plain, ensure_ascii=False)
-            if file is not None:
-                file.write(line)
-            elif to_stdout:
-                print(line)
-            else:
-                results.append(plain)
-    if not to_stdout:
+            with nullcontext() if output is None else ResultFile(output, pipeline, resume) as file:
+                if input is None:
+                    found = predict(pipeline, [_sample(pipeline, values)])
+                else:
+                    rows = read_rows(input) if file is None else file.left(read_rows(input), input)
+                    count = 0 if file is None else len(file.done)
+                    found = predict_rows(pipeline, rows)
+                for result in found:
+                    count, errors = count + 1, errors + (result.error is not None)
+                    plain = told(result, count)
+                    if file is not None:
+                        file.write(dumps(plain, ensure_ascii=False))
+                    elif json:
+                        results.append(plain)
+                    else:
+                        print(dumps(plain, ensure_ascii=False))
+        if not count:
+            raise DataError(f"{input}: there are no samples in this file")
+    if output is not None or json:
         where = {"output": str(output)} if output is not None else {"results": results}
-        answer(
-            {"samples": count, "errors": errors, **where},
-            json,
-            f"{count} results in {output}, {errors} errors",
-        )
-    if not count:
-        raise DataError(f"{input}: there are no samples in this file")
+        summary = {"samples": count, "errors": errors, **where}
+        answer(summary, json, f"{count} results in {output}, {errors} errors")
     if errors:
         raise typer.Exit(1)
 

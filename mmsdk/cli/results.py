@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
 from mmsdk.errors import ConfigError, DataError
+from mmsdk.parallel.parts import parts_folder
 
 if TYPE_CHECKING:
     from mmsdk.data.samples import Row
     from mmsdk.pipeline.pipeline import Pipeline
+
+
+def _note(output: Path) -> Path:
+    return output.with_name(output.name + ".unfinished")
+
+
+def begin_anew(output: Path) -> None:
+    """Remove what earlier calls that did not finish have left beside an output."""
+    _note(output).unlink(missing_ok=True)
+    shutil.rmtree(parts_folder(output), ignore_errors=True)
+
+
+def in_parts(output: Path) -> bool:
+    """Whether several processes have begun an output, and not finished it."""
+    return parts_folder(output).is_dir()
 
 
 class ResultFile:
@@ -24,14 +41,14 @@ class ResultFile:
     """
 
     def __init__(self, path: Path, pipeline: Pipeline, resume: bool) -> None:
-        self.path, self.note = path, path.with_name(path.name + ".unfinished")
+        self.path, self.note = path, _note(path)
         self.done: list[str] = []
         whose = {"pipeline": pipeline.fingerprint()}
         try:
             if resume:
                 self._go_on(whose)
             self.note.write_text(json.dumps(whose), encoding="utf-8")
-            self.file: IO[str] = path.open("a" if resume else "w", encoding="utf-8")
+            self.file: IO[str] = path.open("a" if resume else "w", encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise DataError(f"{path}: cannot be written: {error}") from None
 

@@ -10,18 +10,16 @@ MANIFEST.json           sizes and sha256 of the above
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Self
 
 import torch
 from torch import Tensor
 
-from mmsdk.data.samples import read_rows
-from mmsdk.data.skipping import Skipped, as_told
-from mmsdk.errors import CheckpointError, DataError, DecodeError
-from mmsdk.folders import write_folder
-from mmsdk.pipeline.pipeline import Pipeline
+from mmsdk.data.skipping import as_told
+from mmsdk.errors import DecodeError
 
 FORMAT = 1
 HEADER = 248
@@ -51,45 +49,37 @@ class VectorFile:
         self.file.write(json.dumps(header).encode().ljust(HEADER))
 
 
-def write_embeddings(
-    pipeline: Pipeline, data: Path, folder: Path, *, head: str | None = None, skip: bool = False
-) -> tuple[dict[str, VectorFile], list[DecodeError]]:
-    """Embed every row of a .jsonl or .csv file, in constant memory; the file of each source, and what was left out.
+class EmbeddingFiles:
+    """The files of one head's embeddings in a folder, to which samples are added one by one."""
 
-    skip: leave out samples that cannot be read, within the budget of `Skipped`, instead of raising.
+    def __init__(self, folder: Path, widths: Mapping[str, int]) -> None:
+        self.folder, self.rows, self._open = folder, 0, ExitStack()
+        self.sources: dict[str, VectorFile] = {}
+        for source, width in widths.items():
+            file = self._open.enter_context((folder / f"{source}.safetensors").open("wb"))
+            self.sources[source] = VectorFile(file, width)
+        self.ids = self._open.enter_context((folder / "ids.json").open("w", encoding="utf-8"))
 
-    Raises:
-        CheckpointError: there is something at `folder`, or it cannot be written.
-        ConfigError: no such head, or several. DataError, DecodeError: see `read_rows` and `Skipped`.
-    """
-    if folder.exists():
-        raise CheckpointError(f"{folder} exists: choose another --out, or remove it")
-    head = pipeline.embedding_head(head)
-    count = sum(1 for _ in read_rows(data))  # a line that is no JSON is told before the work begins
-    if not count:
-        raise DataError(f"{data}: there are no samples in this file")
-    skipped: list[DecodeError] | None = Skipped(count) if skip else None
-    widths = {source: vectors.shape[1] for source, vectors in pipeline.embed({}, head=head).items()}
-    files: dict[str, VectorFile] = {}
+    def add(self, name: str, vectors: Mapping[str, Tensor]) -> None:
+        """vectors: [width] of each source that is present."""
+        self.rows += 1
+        self.ids.write(f"{'[' if self.rows == 1 else ','}\n{json.dumps(name)}")
+        for source, file in self.sources.items():
+            file.add(vectors.get(source))
 
-    def fill(aside: Path) -> None:
-        rows = 0
-        with ExitStack() as stack, (aside / "ids.json").open("w", encoding="utf-8") as ids:
-            for source, width in widths.items():
-                opened = stack.enter_context((aside / f"{source}.safetensors").open("wb"))
-                files[source] = VectorFile(opened, width)
-            for rows, each in enumerate(pipeline.embed_each(read_rows(data), head=head, skipped=skipped), start=1):
-                ids.write(f"{'[' if rows == 1 else ','}\n{json.dumps(each.id)}")
-                for source, file in files.items():
-                    file.add(each.vectors.get(source))
-            ids.write("\n]\n" if rows else "[]\n")
-            for file in files.values():
-                file.finish()
-        made_with = {"format": FORMAT, "pipeline": pipeline.fingerprint(), "head": head, "data": str(data.absolute())}
-        header = json.dumps(made_with | {"rows": rows, "sources": widths}, indent=1)
-        (aside / "embeddings.json").write_text(header, encoding="utf-8")
-        bad = "".join(json.dumps(told) + "\n" for told in map(as_told, skipped or ()))
-        (aside / "bad_samples.jsonl").write_text(bad, encoding="utf-8")
+    def finish(self, made_with: Mapping[str, Any], bad: Iterable[DecodeError]) -> None:
+        """bad: the samples that were left out."""
+        self.ids.write("\n]\n" if self.rows else "[]\n")
+        for file in self.sources.values():
+            file.finish()
+        widths = {source: file.width for source, file in self.sources.items()}
+        header = json.dumps({"format": FORMAT, **made_with, "rows": self.rows, "sources": widths}, indent=1)
+        (self.folder / "embeddings.json").write_text(header, encoding="utf-8")
+        lines = "".join(json.dumps(told) + "\n" for told in map(as_told, bad))
+        (self.folder / "bad_samples.jsonl").write_text(lines, encoding="utf-8")
 
-    write_folder(folder, fill)
-    return files, list(skipped or ())
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()

@@ -10,6 +10,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,20 +55,45 @@ def read_rows(path: Path, id_column: str = "id") -> Iterator[Row]:
     Raises:
         DataError: no such file, another format, or a line that cannot be read (named by its number).
     """
+    with reading(path), path.open(encoding="utf-8-sig", newline="") as file:
+        yield from rows_in(file, path, id_column)
+
+
+def rows_in(
+    lines: Iterable[str], path: Path, id_column: str = "id", *, before: int = 0, header: Sequence[str] | None = None
+) -> Iterator[Row]:
+    """The rows in some lines of a file. before: lines that stand before these; header: of a CSV, if it is among them.
+
+    Raises:
+        DataError: a line that cannot be read.
+    """
+    found = _csv(lines, path, before, header) if is_csv(path) else _jsonl(lines, path, before)
+    folder = path.absolute().parent
+    for number, values in found:
+        yield as_row(values, f"{path.name}:{number}", id_column, folder)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Says what is wrong with a file of samples.
+
+    Raises:
+        DataError: no such file, another format, or no text in UTF-8.
+    """
     if path.suffix.lower() not in SAMPLE_FILES:
         raise DataError(f"{path}: expected a file that ends in {listed(SAMPLE_FILES)}")
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = _csv(file, path) if path.suffix.lower() == ".csv" else _jsonl(file, path)
-            folder = path.absolute().parent
-            for number, values in lines:
-                yield as_row(values, f"{path.name}:{number}", id_column, folder)
+        yield
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 at byte {error.start}: save the file as UTF-8") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def is_csv(path: Path) -> bool:
+    return path.suffix.lower() == ".csv"
 
 
 def as_row(values: Any, place: str, id_column: str = "id", folder: Path | None = None) -> Row:
@@ -78,8 +104,8 @@ def as_row(values: Any, place: str, id_column: str = "id", folder: Path | None =
     return Row(place if is_missing(name) else str(name), values, folder)
 
 
-def _jsonl(file: Iterable[str], path: Path) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(file, start=1):
+def _jsonl(file: Iterable[str], path: Path, before: int) -> Iterator[tuple[int, Any]]:
+    for number, line in enumerate(file, start=before + 1):
         if not line.strip():
             continue
         try:
@@ -92,27 +118,40 @@ def _jsonl(file: Iterable[str], path: Path) -> Iterator[tuple[int, Any]]:
         yield number, values
 
 
-def _csv(file: Iterable[str], path: Path) -> Iterator[tuple[int, Any]]:
-    reader = csv.DictReader(file, strict=True)
-    end = 0  # of what was read whole: a bad row begins after it, and may run to the end of the file
+def _csv(
+    file: Iterable[str], path: Path, before: int, header: Sequence[str] | None
+) -> Iterator[tuple[int, dict[str, str]]]:
+    reader = csv.reader(file, strict=True)
+    columns = csv_header(reader, path) if header is None else header
+    end = before + reader.line_num  # of what was read whole: a bad row begins after it, and may run to the file's end
     try:
-        header = list(reader.fieldnames or [])
-        twice = [name for place, name in enumerate(header) if name in header[:place]]
-        if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
-            raise DataError(f"{path}:1: one column '{header[0][:40]}': separate columns by commas")
-        if twice:
-            raise DataError(f"{path}:1: there are two columns '{twice[0]}': rename one of them")
-        end = reader.line_num
-        for values in reader:
-            if None in values or None in values.values():
-                found = len(values) - (None in values) - sum(cell is None for cell in values.values())
-                extra = values.get(None)
-                found += len(extra) if extra else 0
-                raise DataError(f"{path}:{reader.line_num}: {found} cells, but the header has {len(header)} columns")
-            end = reader.line_num
-            yield end, values
+        for cells in reader:
+            if cells and len(cells) != len(columns):
+                where = f"{path}:{before + reader.line_num}"
+                raise DataError(f"{where}: {len(cells)} cells, but the header has {len(columns)} columns")
+            end = before + reader.line_num
+            if cells:
+                yield end, dict(zip(columns, cells, strict=True))
     except csv.Error as error:
         raise DataError(f"{path}:{end + 1}: not CSV: {error}") from None
+
+
+def csv_header(reader: Iterator[list[str]], path: Path) -> list[str]:
+    """The columns of a CSV file that is read from its beginning.
+
+    Raises:
+        DataError: they cannot be told apart.
+    """
+    try:
+        header = next(reader, [])
+    except csv.Error as error:
+        raise DataError(f"{path}:1: not CSV: {error}") from None
+    twice = [name for place, name in enumerate(header) if name in header[:place]]
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
+        raise DataError(f"{path}:1: one column '{header[0][:40]}': separate columns by commas")
+    if twice:
+        raise DataError(f"{path}:1: there are two columns '{twice[0]}': rename one of them")
+    return header
 
 
 def load_splits(data: DataConfig, together: str | None = None) -> dict[str, list[Row]]:

@@ -24,11 +24,16 @@ class Skipped(list[DecodeError]):
 
     def __init__(self, rows: int) -> None:
         super().__init__()
-        self.rows, self.budget = rows, budget(rows)
+        self.rows = rows
 
     def append(self, error: DecodeError) -> None:
         super().append(error)
-        if len(self) > self.budget:
-            raise DataError(
-                f"{len(self)} of {self.rows} samples cannot be read, the budget is {self.budget}; the last one: {error}"
-            )
+        require_few(len(self), self.rows, error)
+
+
+def require_few(bad: int, rows: int, last: DecodeError) -> None:
+    """Raises:
+    DataError: more of the rows are bad than may be left out; says why the last one is.
+    """
+    if bad > budget(rows):
+        raise DataError(f"{bad} of {rows} samples cannot be read, the budget is {budget(rows)}; the last one: {last}")

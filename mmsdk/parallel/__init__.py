@@ -1,0 +1,1 @@
+"""The rows of one file, predicted or embedded by several processes."""
