@@ -10,11 +10,12 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pytest
 
+PROPERTY = "faults"
 SIZE = "full" if os.environ.get("MMSDK_FAULTS") == "full" else "quick"
 
 
@@ -68,9 +69,6 @@ class Tally:
         return json.dumps({"id": self.id, "size": SIZE, **counts, "skipped": self.skipped, **self.figures, **self.sums})
 
 
-tallies = pytest.StashKey[dict[str, Tally]]()
-
-
 @pytest.fixture
 def tally(request: pytest.FixtureRequest) -> Tally:
     """For a test that counts its cases; it fails where one is lost, or where nothing was tried."""
@@ -90,11 +88,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
+    """Hand what the test counted over with its report: the process that sums up may be another one."""
     report: pytest.TestReport = yield
     if item.get_closest_marker("faults") is not None:
-        total = item.config.stash.setdefault(tallies, {}).setdefault(_fault(item), Tally(_fault(item)))
         counted = getattr(item, "funcargs", {}).get("tally") if report.when == "call" else None
-        own = counted if isinstance(counted, Tally) else Tally(total.id)
+        own = counted if isinstance(counted, Tally) else Tally(_fault(item))
         if report.skipped:
             own.skipped.append(str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr))
         elif report.failed and not own.lost:  # outside of its cases
@@ -102,14 +100,29 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             own.lost.append(item.nodeid)
         elif report.when == "call" and counted is None:
             own.tried += 1
-        total.add(own)
+        report.user_properties.append((PROPERTY, asdict(own)))
     return report
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    totals = config.stash.get(tallies, {}).values()
-    for total in sorted(totals, key=lambda total: (total.id[0], int(total.id[1:]))):
-        terminalreporter.write_line(total.line())
+class Totals:
+    """Sums up the reports of one session."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Tally] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for name, counted in report.user_properties:
+            if name == PROPERTY:
+                own = Tally(**counted)  # type: ignore[arg-type]
+                self.found.setdefault(own.id, Tally(own.id)).add(own)
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        for total in sorted(self.found.values(), key=lambda total: (total.id[0], int(total.id[1:]))):
+            terminalreporter.write_line(total.line())
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Totals())
 
 
 def _fault(item: pytest.Item) -> str:
