@@ -13,6 +13,8 @@ from mmsdk import ConfigError
 
 FLOOR = 1e-6
 """Added to the power of each mel bin; about what is left of a 16-bit recording of silence."""
+CACHED = 2**18
+"""Numbers of Fourier transforms that are made at a time on a processor: what lies between them stays in its cache."""
 KALDI_SCALE = 2.0**15
 KALDI_FLOOR = torch.finfo(torch.float32).eps
 PREEMPHASIS = 0.97
@@ -31,6 +33,7 @@ class LogMel(nn.Module):
 
     taper: Tensor
     filters: Tensor
+    _both: Tensor
 
     def __init__(
         self,
@@ -58,23 +61,37 @@ class LogMel(nn.Module):
             )
         self.register_buffer("taper", self._taper(), persistent=False)  # [window]
         self.register_buffer("filters", filters, persistent=False)  # [size / 2 + 1, bins]
+        self.register_buffer("_both", filters.repeat_interleave(2, dim=0), persistent=False)  # [size + 2, bins]
 
     def forward(self, samples: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """samples [n, time], mask [n, time] bool -> frames [n, length, width], mask [n, length] bool."""
-        samples = samples.masked_fill(~mask, 0)
-        short = max(0, self.window - samples.shape[1])
-        pieces = functional.pad(samples, (0, short)).unfold(1, self.window, self.step)  # [n, length, window]
         times = mask.sum(dim=1, keepdim=True)  # [n, 1]
         lengths = (1 + (times - self.window).clamp(min=0) // self.step) * (times > 0)
-        there = torch.arange(pieces.shape[1], device=mask.device) < lengths  # [n, length]
+        length = 1 + max(0, samples.shape[1] - self.window) // self.step
+        there = torch.arange(length, device=mask.device) < lengths  # [n, length]
+        rows = self._together(samples, length)
+        parts = zip(samples.split(rows), mask.split(rows), there.split(rows), strict=True)
         # Neither Fourier transforms nor logarithms of powers are for 16 bits.
         with torch.autocast(samples.device.type, enabled=False):
-            spectrum = torch.fft.rfft(self._prepared(pieces.float()) * self.taper, n=self.size)
-            power = (spectrum.real.square() + spectrum.imag.square()) @ self.filters  # [n, length, bins]
-            if self.dynamic_range is not None:
-                loudest = power.masked_fill(~there[..., None], 0).amax(dim=(1, 2), keepdim=True)
-                power = power.maximum(loudest * 10 ** (-self.dynamic_range / 10))
-            return self._finished(power), there
+            return torch.cat([self._frames(*part) for part in parts]), there
+
+    def _together(self, samples: Tensor, length: int) -> int:
+        """How many of the rows are transformed at a time."""
+        if samples.device.type != "cpu" or torch.compiler.is_exporting():  # a graph has no parts
+            return len(samples)
+        return max(1, CACHED // (self.size * length))
+
+    def _frames(self, samples: Tensor, mask: Tensor, there: Tensor) -> Tensor:
+        """samples, mask [n, time], there [n, length] -> [n, length, width]."""
+        short = max(0, self.window - samples.shape[1])
+        samples = functional.pad(samples.masked_fill(~mask, 0).float(), (0, short))
+        pieces = self._prepared(samples.unfold(1, self.window, self.step)) * self.taper  # [n, length, window]
+        spectrum = torch.view_as_real(torch.fft.rfft(pieces, n=self.size))
+        power = spectrum.flatten(-2).square() @ self._both  # [n, length, bins]
+        if self.dynamic_range is not None:
+            loudest = power.masked_fill(~there[..., None], 0).amax(dim=(1, 2), keepdim=True)
+            power = power.maximum(loudest * 10 ** (-self.dynamic_range / 10))
+        return self._finished(power)
 
     def _taper(self) -> Tensor:
         return torch.hann_window(self.window)
@@ -87,7 +104,7 @@ class LogMel(nn.Module):
         return pieces
 
     def _finished(self, power: Tensor) -> Tensor:
-        return torch.log(power / FLOOR + 1)  # to 1e-7 what log1p gives, which takes a processor ten times as long
+        return torch.log(power * (1 / FLOOR) + 1)  # to 1e-7 what log1p gives, which takes a processor ten times as long
 
 
 class Mfcc(LogMel):
