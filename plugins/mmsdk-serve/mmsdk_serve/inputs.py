@@ -60,7 +60,7 @@ def read_json(body: bytes, columns: Mapping[str, Column], most: int) -> tuple[li
     Raises:
         InputError: names the place, what is there, and what would be right.
     """
-    given = _json(body)
+    given = read_body(body)
     if not isinstance(given, dict) or "samples" not in given:
         raise InputError('expected {"samples": [{...}]}')
     if unknown := [name for name in given if name not in ("samples", "shares")]:
@@ -75,6 +75,18 @@ def read_json(body: bytes, columns: Mapping[str, Column], most: int) -> tuple[li
     return [read_sample(sample, columns, f"samples[{place}]") for place, sample in enumerate(samples)], shares
 
 
+def read_body(body: bytes) -> Any:
+    """JSON without NaN and infinities.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        return json.loads(body, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the body is not JSON: {str(error)[:200]}") from None
+
+
 def read_query(given: bytes | list[tuple[str, str | bytes]], columns: Mapping[str, Column]) -> dict[str, Any]:
     """A sample by itself, as JSON or as the fields of a form.
 
@@ -82,7 +94,7 @@ def read_query(given: bytes | list[tuple[str, str | bytes]], columns: Mapping[st
         InputError: as of `read_sample` and `read_form`.
     """
     if isinstance(given, bytes):
-        return read_sample(_json(given), columns, "the query")
+        return read_sample(read_body(given), columns, "the query")
     return read_form(given, columns)[0][0]
 
 
@@ -132,7 +144,8 @@ def read_form(
     return [sample], shares
 
 
-_TYPES = {"string": str, "number": (int, float), "array": list, "object": dict, "null": type(None)}
+_TYPES = {"string": (str, bytes), "number": (int, float), "array": list, "object": dict, "null": type(None)}
+"""Bytes come from binary tensors alone, and there for files alone."""
 
 
 def _require_type(value: Any, column: Column, place: str) -> None:
@@ -171,13 +184,6 @@ def _text(value: bytes, name: str) -> str:
         return value.decode()
     except UnicodeDecodeError:
         raise InputError(f"{name}: expected text as UTF-8") from None
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return json.loads(body, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"the body is not JSON: {str(error)[:200]}") from None
 
 
 def _no_constant(name: str) -> Any:

@@ -8,14 +8,16 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI, Request
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from mmsdk_serve.failures import RESPONSES
 from mmsdk_serve.guard import failure
-from mmsdk_serve.inputs import InputError, read_sample
+from mmsdk_serve.inputs import Column, InputError, read_sample
 from mmsdk_serve.served import Served
+from mmsdk_serve.tensors import NUMBERS, Tail, joined, rows_of, split
 
-NUMBERS = {"FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"}
+LENGTH = "Inference-Header-Content-Length"
+"""Of the JSON, where tensors come behind it."""
 
 
 def add_protocol(app: FastAPI, served: Sequence[Served]) -> None:
@@ -24,7 +26,7 @@ def add_protocol(app: FastAPI, served: Sequence[Served]) -> None:
 
     @app.get("/v2", **known)
     async def server() -> dict[str, Any]:
-        return {"name": "mmsdk-serve", "version": version("mmsdk-serve"), "extensions": []}
+        return {"name": "mmsdk-serve", "version": version("mmsdk-serve"), "extensions": ["binary_tensor_data"]}
 
     @app.get("/v2/health/live")
     async def live() -> dict[str, bool]:
@@ -43,10 +45,7 @@ def _add_model(app: FastAPI, served: Served) -> None:
     described = {
         "name": name,
         "platform": "mmsdk",
-        "inputs": [
-            {"name": column.name, "datatype": "FP32" if column.kind == "sequence" else "BYTES", "shape": [-1]}
-            for column in served.columns.values()
-        ],
+        "inputs": [_described(column, served) for column in served.columns.values()],
         "outputs": [{"name": head, "datatype": "BYTES", "shape": [-1]} for head in served.heads],
     }
     tensor = {
@@ -71,26 +70,25 @@ def _add_model(app: FastAPI, served: Served) -> None:
     async def ready() -> dict[str, Any]:
         return {"name": name, "ready": True}
 
-    async def infer(request: Request) -> JSONResponse:
+    async def infer(request: Request) -> Response:
         """Values of the heads as JSON texts; a sample that cannot be read fails the request, and is named."""
-        given = _body(await request.body())
-        samples = samples_of(given["inputs"], served)
-        results = await served.answers(samples, shares=False)
+        given, tail = split(await request.body(), request.headers.get(LENGTH))
+        if not isinstance(given, dict):
+            raise InputError('expected {"inputs": [{"name": ..., "datatype": ..., "shape": [...], "data": [...]}]}')
+        wanted = _outputs(given, served.heads)
+        results = await served.answers(samples_of(given.get("inputs"), served, tail), shares=False)
         for place, result in enumerate(results):
             if "error" in result:
                 return failure(422, f"sample {place}: {result['error']}")
-        heads = dict.fromkeys(head for result in results for head in result["predictions"])
         outputs = [
-            {
-                "name": head,
-                "datatype": "BYTES",
-                "shape": [len(results)],
-                "data": [json.dumps(result["predictions"].get(head), ensure_ascii=False) for result in results],
-            }
-            for head in heads
+            (head, [json.dumps(result["predictions"].get(head), ensure_ascii=False) for result in results], binary)
+            for head, binary in wanted.items()
         ]
         told = {"id": given["id"]} if isinstance(given.get("id"), str) else {}
-        return JSONResponse({"model_name": name, **told, "outputs": outputs})
+        content, length = joined({"model_name": name, **told}, outputs)
+        if length is None:
+            return Response(content, media_type="application/json")
+        return Response(content, media_type="application/octet-stream", headers={LENGTH: str(length)})
 
     address = f"/v2/models/{name}"
     app.add_api_route(address, model, responses={401: RESPONSES[401]}, operation_id=f"model_{name}")
@@ -105,8 +103,16 @@ def _add_model(app: FastAPI, served: Served) -> None:
     )
 
 
-def samples_of(inputs: Any, served: Served) -> list[dict[str, Any]]:
-    """The rows of all inputs as samples. BYTES are text, or a file in base64; numbers have a shape [rows, ...].
+def _described(column: Column, served: Served) -> dict[str, Any]:
+    """Of a sequence [rows, steps, width]; of all others a value per row."""
+    if column.kind == "sequence":
+        width = served.pipeline.modalities.streams[column.stream].format.width
+        return {"name": column.name, "datatype": "FP32", "shape": [-1, -1, width]}
+    return {"name": column.name, "datatype": "BYTES", "shape": [-1]}
+
+
+def samples_of(inputs: Any, served: Served, tail: Tail) -> list[dict[str, Any]]:
+    """The rows of all inputs as samples. BYTES are text, or a file: in base64, or as it is behind the JSON.
 
     Raises:
         InputError: names the input.
@@ -118,9 +124,12 @@ def samples_of(inputs: Any, served: Served) -> list[dict[str, Any]]:
         where = f"inputs[{place}]"
         if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
             raise InputError(f"{where}: expected an object with name, datatype, shape and data")
-        if tensor["name"] in columns:
-            raise InputError(f"{where}: '{tensor['name'][:80]}' is there twice")
-        columns[tensor["name"]] = _rows(tensor, where)
+        name = tensor["name"]
+        if name in columns:
+            raise InputError(f"{where}: '{name[:80]}' is there twice")
+        columns[name] = rows_of(
+            tensor, where, tail, as_text=name not in served.columns or not served.columns[name].binary
+        )
     counts = {name: len(rows) for name, rows in columns.items()}
     if len(set(counts.values())) != 1:
         raise InputError(f"inputs have different numbers of rows: {str(counts)[:200]}")
@@ -131,47 +140,24 @@ def samples_of(inputs: Any, served: Served) -> list[dict[str, Any]]:
     return [read_sample(row, served.columns, f"row {place}") for place, row in enumerate(rows)]
 
 
-def _rows(tensor: Mapping[str, Any], where: str) -> list[Any]:
-    shape, data, kind = tensor.get("shape"), tensor.get("data"), tensor.get("datatype")
-    if kind != "BYTES" and kind not in NUMBERS:
-        raise InputError(f"{where}.datatype: expected BYTES, FP32 or the like, found {str(kind)[:40]!r}")
-    if not isinstance(shape, list) or not shape or not all(type(size) is int and size > 0 for size in shape):
-        raise InputError(f"{where}.shape: expected whole numbers above 0, the first one rows")
-    if not isinstance(data, list):
-        raise InputError(f"{where}.data: expected a list")
-    flat, wanted = _flat(data), 1
-    for size in shape:
-        wanted *= size
-    if len(flat) != wanted:
-        raise InputError(f"{where}: {len(flat)} values, but the shape {str(shape)[:80]} has {wanted}")
-    if not all(isinstance(value, str) if kind == "BYTES" else type(value) in (int, float) for value in flat):
-        raise InputError(f"{where}.data: expected {'text' if kind == 'BYTES' else 'numbers'} for {kind}")
-    return _nested(flat, shape)
+def _outputs(given: Mapping[str, Any], heads: Sequence[str]) -> dict[str, bool]:
+    """The heads that are asked for, by default all, and whether their values come behind the JSON.
+
+    Raises:
+        InputError: no such head.
+    """
+    asked = given.get("outputs")
+    if asked is None:
+        return dict.fromkeys(heads, _parameter(given, "binary_data_output"))
+    if not isinstance(asked, list) or not all(isinstance(each, dict) for each in asked):
+        raise InputError("outputs: expected a list of objects with name")
+    for place, each in enumerate(asked):
+        if each.get("name") not in heads:
+            name = str(each.get("name"))[:80]
+            raise InputError(f"outputs[{place}].name: expected {' or '.join(map(repr, heads))}, found {name!r}")
+    return {each["name"]: _parameter(each, "binary_data") for each in asked}
 
 
-def _flat(data: list[Any]) -> list[Any]:
-    found: list[Any] = []
-    waiting = [data]
-    while waiting:
-        each = waiting.pop()
-        if any(isinstance(value, list) for value in each):
-            waiting.extend(value if isinstance(value, list) else [value] for value in reversed(each))
-        else:
-            found.extend(each)
-    return found
-
-
-def _nested(flat: list[Any], shape: list[int]) -> list[Any]:
-    for size in reversed(shape[1:]):
-        flat = [flat[start : start + size] for start in range(0, len(flat), size)]
-    return flat
-
-
-def _body(body: bytes) -> dict[str, Any]:
-    try:
-        given = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"the body is not JSON: {str(error)[:200]}") from None
-    if not isinstance(given, dict) or "inputs" not in given:
-        raise InputError('expected {"inputs": [{"name": ..., "datatype": ..., "shape": [...], "data": [...]}]}')
-    return given
+def _parameter(holder: Mapping[str, Any], name: str) -> bool:
+    parameters = holder.get("parameters")
+    return isinstance(parameters, dict) and parameters.get(name) is True

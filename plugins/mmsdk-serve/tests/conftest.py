@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
 import pytest
 import torch
+import uvicorn
 from fastapi.testclient import TestClient
 from PIL import Image
 
@@ -123,3 +127,22 @@ def index(seeker: Path) -> Index:
 def seeking(seeker: Path) -> mmsdk.Pipeline:
     torch.set_num_threads(1)
     return mmsdk.Pipeline.load(seeker)
+
+
+@pytest.fixture(scope="session")
+def listening() -> Callable[..., AbstractContextManager[str]]:
+    """`with listening(pipelines, **options) as address`: the application at a port of this machine."""
+    return _listening
+
+
+@contextmanager
+def _listening(pipelines: dict[str, mmsdk.Pipeline], **options: Any) -> Iterator[str]:
+    config = uvicorn.Config(application(pipelines, **options), port=0, log_level="error")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()

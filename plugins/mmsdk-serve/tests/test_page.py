@@ -4,50 +4,37 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 import mmsdk
 from mmsdk_retrieval import Index
-from mmsdk_serve import application
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 
 
-def served(pipelines: dict[str, mmsdk.Pipeline], **options: Any) -> Iterator[str]:
-    config = uvicorn.Config(application(pipelines, **options), port=0, log_level="error")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+@pytest.fixture
+def address(listening: Any, pipeline: mmsdk.Pipeline) -> Iterator[str]:
+    with listening({"shop": pipeline}) as address:
+        yield address
 
 
 @pytest.fixture
-def address(pipeline: mmsdk.Pipeline) -> Iterator[str]:
-    yield from served({"shop": pipeline})
+def locked(listening: Any, pipeline: mmsdk.Pipeline) -> Iterator[str]:
+    with listening({"shop": pipeline}, key="k" * 32) as address:
+        yield address
 
 
 @pytest.fixture
-def locked(pipeline: mmsdk.Pipeline) -> Iterator[str]:
-    yield from served({"shop": pipeline}, key="k" * 32)
-
-
-@pytest.fixture
-def gallery(pipeline: mmsdk.Pipeline, seeking: mmsdk.Pipeline, index: Index) -> Iterator[str]:
+def gallery(listening: Any, pipeline: mmsdk.Pipeline, seeking: mmsdk.Pipeline, index: Index) -> Iterator[str]:
     pipelines = {"shop": pipeline, "squares": seeking}
-    yield from served(pipelines, key="k" * 32, indexes={"squares": index})
+    with listening(pipelines, key="k" * 32, indexes={"squares": index}) as address:
+        yield address
 
 
 @pytest.fixture

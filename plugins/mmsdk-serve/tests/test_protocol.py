@@ -61,3 +61,32 @@ def test_what_there_is(client: TestClient) -> None:
 def test_what_is_wrong_is_told(client: TestClient, inputs: list[Any], told: str) -> None:
     answer = client.post(INFER, json={"inputs": inputs})
     assert answer.status_code == 422 and told in answer.json()["error"], answer.text
+
+
+@pytest.mark.parametrize(
+    ("size", "length", "tail", "told"),
+    [
+        (8, None, b"", "0 bytes are left"),
+        (9, 0, b"12345678", "8 bytes are left"),
+        (-1, 0, b"12345678", "binary_data_size"),
+        (7, 0, b"1234567", "7 bytes are no whole number of values"),
+        (12, 0, b"123456789012", "3 values, but the shape [2]"),
+        (8, 10**30, b"12345678", "the body has"),
+    ],
+)
+def test_bytes_behind_the_json_that_do_not_fit(
+    client: TestClient, size: int, length: int | None, tail: bytes, told: str
+) -> None:
+    price = {"name": "price", "datatype": "FP32", "shape": [2], "parameters": {"binary_data_size": size}}
+    head = json.dumps({"inputs": [price]}).encode()
+    headers = {} if length is None else {"Inference-Header-Content-Length": str(length or len(head))}
+    answer = client.post(INFER, content=head + tail, headers=headers)
+    assert answer.status_code == 422 and told in answer.json()["error"], answer.text
+
+
+def test_an_element_that_ends_behind_its_tensor(client: TestClient) -> None:
+    title = {"name": "title", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": 5}}
+    head = json.dumps({"inputs": [title]}).encode()
+    headers = {"Inference-Header-Content-Length": str(len(head))}
+    answer = client.post(INFER, content=head + b"\x09\0\0\0x", headers=headers)
+    assert answer.status_code == 422 and "element 0 ends behind the data" in answer.json()["error"]
