@@ -13,7 +13,9 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 import uvicorn
 from fastapi.testclient import TestClient
@@ -127,6 +129,44 @@ def index(seeker: Path) -> Index:
 def seeking(seeker: Path) -> mmsdk.Pipeline:
     torch.set_num_threads(1)
     return mmsdk.Pipeline.load(seeker)
+
+
+HEARING = {
+    "streams": {
+        "sound": {
+            "modality": {"type": "speech.waveform", "rate": 16_000},
+            "encoder": {"type": "speech.cnn", "width": 16, "features": {"type": "log_mel", "normalize": False}},
+        }
+    },
+    "heads": {"pitch": {"type": "classification", "target": "pitch", "reads": ["sound"]}},
+    "training": {"epochs": 12, "batch_size": 8, "learning_rate": 0.01, "threads": 1},
+}
+
+
+def _tone(frequency: float, seconds: float = 0.5, rate: int = 16_000, loudness: float = 0.5) -> bytes:
+    times = np.arange(round(seconds * rate)) / rate
+    file = io.BytesIO()
+    soundfile.write(file, loudness * np.sin(2 * np.pi * frequency * times), rate, format="WAV")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="session")
+def tone() -> Callable[..., bytes]:
+    """A sine as the bytes of a WAV file: frequency in Hz, seconds, rate, loudness."""
+    return _tone
+
+
+@pytest.fixture(scope="session")
+def hearing(tmp_path_factory: pytest.TempPathFactory) -> mmsdk.Pipeline:
+    """Tells low tones from high ones."""
+    pytest.importorskip("mmsdk_speech")
+    rows = [
+        {"sound": _tone(pitch + 5 * place, loudness=0.1 + 0.02 * place), "pitch": name}
+        for place in range(8)
+        for pitch, name in ((250, "low"), (1900, "high"))
+    ]
+    run = mmsdk.train(HEARING, rows, out=tmp_path_factory.mktemp("runs") / "tones", show=False).run
+    return mmsdk.Pipeline.load(run)
 
 
 @pytest.fixture(scope="session")

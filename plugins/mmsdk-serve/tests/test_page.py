@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 
 import mmsdk
 from mmsdk_retrieval import Index
@@ -39,10 +42,16 @@ def gallery(listening: Any, pipeline: mmsdk.Pipeline, seeking: mmsdk.Pipeline, i
 
 @pytest.fixture
 def page() -> Iterator[Any]:
+    with opened() as page:
+        yield page
+
+
+@contextmanager
+def opened(*options: str) -> Iterator[Any]:
     """A page of the browser; whatever reaches its console, or asks for something outside, fails the test."""
     wrong: list[str] = []
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *options])
         page = browser.new_page(viewport={"width": 1000, "height": 700})
         page.set_default_timeout(20_000)
         page.on("console", lambda message: wrong.append(message.text))
@@ -122,6 +131,36 @@ def test_a_gallery_by_text_then_by_a_picture(
     page.click("button:has-text('Search')")
     sync_api.expect(page.locator("figure b").first).to_have_text("1. blue")
     shot(page, "gallery_by_picture")
+
+
+@pytest.mark.parametrize("frequency", [300, 2000])
+def test_what_is_recorded_is_predicted(
+    listening: Any, hearing: mmsdk.Pipeline, tone: Any, tmp_path: Path, monkeypatch: Any, frequency: float
+) -> None:
+    """Through the browser's microphone, which plays a file, over and over."""
+    (tmp_path / "microphone.wav").write_bytes(tone(frequency, seconds=5, rate=48_000))
+    received: list[bytes] = []
+    predict = hearing.predict
+
+    def noted(samples: list[dict[str, Any]], **options: Any) -> Any:
+        received.extend(each["sound"] for each in samples)
+        return predict(samples, **options)
+
+    monkeypatch.setattr(hearing, "predict", noted)
+    microphone = f"--use-file-for-fake-audio-capture={tmp_path / 'microphone.wav'}"
+    options = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", microphone]
+    with listening({"tones": hearing}) as address, opened(*options) as page:
+        page.goto(address)
+        page.click("text=Record")
+        page.wait_for_timeout(1200)
+        page.click("text=Stop")
+        sync_api.expect(page.locator(".drop")).to_contain_text("recorded.wav")
+        page.click("text=Predict")
+        page.wait_for_selector(".said")
+        shot(page, f"recorded_{frequency}")
+        assert page.inner_text(".said") == ("low" if frequency == 300 else "high")
+    samples, rate = soundfile.read(io.BytesIO(received[0]))
+    assert received[0][:4] == b"RIFF" and 0.5 < len(samples) / rate < 5 and abs(samples).max() > 0.1
 
 
 def told(page: Any) -> list[str]:
