@@ -82,7 +82,7 @@ def test_the_config_that_all_others_are_made_from_is_valid(complaints: Complaint
         ("epochs: 1", "keep: first", "18:12: training.keep: should be 'best' or 'last', found 'first'"),
         ("epochs: 1", "keep: ~", "18:12: training.keep: should be 'best' or 'last', found nothing"),
         ("{epochs: 1}", "[]", "18:1: training: should be a mapping, found an empty list"),
-        ("schema_version: 1", "schema_version: 2", "1:1: schema_version: should be 1, found 2"),
+        ("schema_version: 1", "schema_version: two", "1:1: schema_version: should be 1, found 'two'"),
         ("freeze: [fusion]", "freeze: [5]", "17:31: stages.1.freeze.0: should be text, found 5"),
         (
             "type: text",

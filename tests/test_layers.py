@@ -21,6 +21,7 @@ ONLY = {
     "mmsdk": "",
     "mmsdk.errors": "",
     "mmsdk.deprecations": "",
+    "mmsdk.migrations": "",
     "mmsdk.formats": "",
     "mmsdk.plugins.metadata": "",
     "mmsdk.proposal": "",
@@ -31,7 +32,7 @@ ONLY = {
     "mmsdk.components": "pydantic typing_extensions mmsdk.fields mmsdk.formats mmsdk.slots",
     "mmsdk.config.balance": "pydantic pydantic_core mmsdk.errors mmsdk.fields",
     "mmsdk.config.pipeline": "pydantic mmsdk.components mmsdk.config.balance mmsdk.config.card mmsdk.errors "
-    "mmsdk.fields",
+    "mmsdk.fields mmsdk.migrations",
     "mmsdk.config.card": "pydantic mmsdk.fields",
     "mmsdk.config.wiring": "mmsdk.config.balance mmsdk.errors mmsdk.formats mmsdk.plugins.registry",
     "mmsdk.config.problems": "pydantic mmsdk.fields",

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mmsdk.config.pipeline import PipelineConfig
+from mmsdk.config.pipeline import PipelineConfig, up_to_date
 from mmsdk.config.problems import Keys, explained, shown
-from mmsdk.errors import ConfigError, listed
+from mmsdk.errors import CheckpointError, ConfigError, listed
 from mmsdk.fields import CommandLineText
 
 
@@ -27,14 +27,28 @@ def load_config(
     """
     if isinstance(source, PipelineConfig) and not overrides:
         return source
+    typed: list[Keys] = []
     try:
         tree, folder, name = _tree(source)
-        typed = [_override(tree, each) for each in ([overrides] if isinstance(overrides, str) else overrides)]
+        tree = up_to_date(tree)  # before the overrides, which are of this version
+        typed += [_override(tree, each) for each in ([overrides] if isinstance(overrides, str) else overrides)]
         return PipelineConfig.model_validate(tree, context={"folder": folder})
     except ValidationError as error:
         raise ConfigError("\n".join(explained(error, tree, name, typed))) from None
     except RecursionError:
         raise ConfigError("config: nested too deeply") from None
+
+
+def saved_config(tree: Any, path: Path) -> PipelineConfig:
+    """The config that this or an older version has written into a file.
+
+    Raises:
+        CheckpointError: it is of a newer one, or is none at all.
+    """
+    try:
+        return PipelineConfig.model_validate(tree)
+    except ValidationError as error:
+        raise CheckpointError(explained(error, tree, str(path), ())[0]) from None
 
 
 def _tree(source: str | Path | Mapping[str, Any] | PipelineConfig) -> tuple[dict[str, Any], Path | None, str]:

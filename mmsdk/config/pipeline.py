@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from mmsdk import migrations
 from mmsdk.components import AnyEncoder, AnyFusion, AnyHead, AnyModality, HeadConfig
 from mmsdk.config.balance import AnyBalance, AnyRamp
 from mmsdk.config.card import CardConfig
@@ -23,6 +24,21 @@ from mmsdk.errors import did_you_mean, listed
 from mmsdk.fields import ConfigPath, Fraction, Name, Positive, Strict, errors_at
 
 SAMPLE_FILES = (".jsonl", ".csv")
+SCHEMA_VERSION = "schema_version"
+
+
+def up_to_date(tree: dict[str, Any]) -> dict[str, Any]:
+    """The mapping of a config of any version in the newest one.
+
+    Raises:
+        ValidationError: it is of a version that is not known yet.
+    """
+    version, newest = migrations.version_of(tree, SCHEMA_VERSION), migrations.newest(migrations.CONFIG)
+    if version is not None and version > newest:
+        known = f"this mmsdk knows {newest}" if newest == 1 else f"this mmsdk knows 1 to {newest}"
+        message = f"the config is of version {version}, {known}: pip install -U mmsdk"
+        raise errors_at("pipeline", [((SCHEMA_VERSION,), message)])
+    return migrations.migrated(tree, SCHEMA_VERSION, migrations.CONFIG)
 
 
 class StreamConfig(Strict):
@@ -199,7 +215,7 @@ class TrainingConfig(Strict):
 class PipelineConfig(Strict):
     """A whole pipeline: streams, fusion, heads, data and training."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1] = Field(1, description="of the config's form; without it the first one is meant")
     streams: dict[Name, StreamConfig] = Field(min_length=1)
     fusion: AnyFusion | None = None
     heads: dict[Name, AnyHead] = Field(min_length=1)
@@ -210,6 +226,11 @@ class PipelineConfig(Strict):
     training: TrainingConfig = TrainingConfig()
     card: CardConfig | None = Field(None, description="what the model card is to say")
     max_fusion_parameters: Positive = Field(100_000_000, description="a fusion that needs more is refused")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_this_version(cls, data: Any) -> Any:
+        return up_to_date(data) if isinstance(data, dict) else data
 
     @field_validator("heads")
     @classmethod

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from mmsdk.config.file import saved_config
 from mmsdk.config.pipeline import DataConfig, PipelineConfig, StageConfig
 from mmsdk.data.grouping import grouped, load_samples
 from mmsdk.data.samples import Row, Sample, as_row, read_rows
@@ -98,7 +99,7 @@ def known_head(config: PipelineConfig, name: str) -> str:
 
 
 def _began(folder: Path) -> PipelineConfig:
-    return PipelineConfig.model_validate(Run(folder).facts()["config"])
+    return saved_config(Run(folder).facts()["config"], folder / "config.json")
 
 
 def _source(folder: Path, began: PipelineConfig, stage: StageConfig, data: Path | None) -> DataConfig:

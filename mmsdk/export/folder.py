@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from pydantic import ValidationError
 
-from mmsdk.config.pipeline import PipelineConfig
+from mmsdk.config.file import saved_config
 from mmsdk.data.samples import Row
 from mmsdk.errors import CheckpointError, ExportError
 from mmsdk.export.graph import Flat, Graph, exported_heads, flat_inputs, lengths_of
@@ -105,8 +104,8 @@ def open_exported(folder: Path) -> ExportedPipeline:
                 "--format onnx, or name the run"
             )
         require_plugins(plugins, home)
-        config = PipelineConfig.model_validate(header["config"])
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        config = saved_config(header["config"], home / HEADER)
+    except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{home / HEADER}: damaged: {str(error).splitlines()[0]}: export the run again") from None
     modalities = Modalities(config).restore(load_tree(home / "modalities"))
     pipeline = ExportedPipeline(config, modalities, onnx_runner(home / FILES["onnx"]), heads, whose)

@@ -15,10 +15,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
+from mmsdk import migrations
+from mmsdk.config.file import saved_config
 from mmsdk.config.pipeline import PipelineConfig
 from mmsdk.config.resolution import components
 from mmsdk.errors import KNOWN_PLUGINS, CheckpointError, PluginError
@@ -29,7 +30,7 @@ from mmsdk.pipeline.modalities import Modalities
 from mmsdk.pipeline.pipeline import Pipeline
 from mmsdk.plugins.registry import registry
 
-FORMAT = 1
+FORMAT = migrations.newest(migrations.SAVED)
 HEADER, WEIGHTS, CARD = "pipeline.json", "model.safetensors", "README.md"
 LOADED = (HEADER, WEIGHTS, "modalities.json", "modalities.safetensors")
 """The files that are checked before they are read; others, such as an edited model card, may change."""
@@ -73,21 +74,16 @@ def load(folder: Path) -> Pipeline:
     home = find(folder)
     verify_folder(home, LOADED)
     try:
-        head = json.loads((home / HEADER).read_text(encoding="utf-8"))
+        head = migrations.migrated(json.loads((home / HEADER).read_text(encoding="utf-8")), "format", migrations.SAVED)
         config, plugins, about = head["config"], head["plugins"], About.model_validate(head)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{home / HEADER}: damaged: {error}") from None
     if head.get("format") != FORMAT:
         raise CheckpointError(
             f"{home}: saved in format {head.get('format')}, this mmsdk reads format {FORMAT}: pip install -U mmsdk"
         )
     require_plugins(plugins, home)
-    try:
-        checked = PipelineConfig.model_validate(config)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(key) for key in first["loc"])
-        raise CheckpointError(f"{home / HEADER}: {where}: {first['msg']}") from None
+    checked = saved_config(config, home / HEADER)
     pipeline = Pipeline(checked, Modalities(checked).restore(load_tree(home / "modalities")))
     load_weights(pipeline, home / WEIGHTS)
     weights = entries_of(home)[WEIGHTS]["sha256"]

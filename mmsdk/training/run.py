@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmsdk.config.file import load_config
+from mmsdk.config.file import load_config, saved_config
 from mmsdk.config.pipeline import PipelineConfig
 from mmsdk.data.skipping import as_told, budget
 from mmsdk.errors import CheckpointError, DecodeError, MmsdkError, TrainingError
@@ -58,7 +58,8 @@ class Run:
     def resolved(self, config: PipelineConfig) -> PipelineConfig:
         """The config that the run began with, resolved as it was then."""
         tree = self.facts()["resolved"]
-        return config if tree == config.model_dump(mode="json") else PipelineConfig.model_validate(tree)
+        same = tree == config.model_dump(mode="json")
+        return config if same else saved_config(tree, self.folder / "config.json")
 
     def sweep(self) -> None:
         """Remove what a dead process left half written."""
