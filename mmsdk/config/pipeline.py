@@ -203,6 +203,9 @@ class TrainingConfig(Strict):
     checkpoint: CheckpointConfig = CheckpointConfig()
     log_every: Positive | None = Field(None, description="steps between log lines; by default one every two seconds")
     on_error: Literal["raise", "skip"] = Field("raise", description="what to do with a sample that cannot be read")
+    not_finite: Literal["raise", "skip", "rollback"] = Field(
+        "raise", description="what to do with a step whose loss or gradient is not finite; ten in a row are an error"
+    )
     feature_cache: Literal["float32", "bfloat16", "off"] = Field(
         "float32", description="precision in which frozen encoders encode each value once, to be kept; or not at all"
     )

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_model
 
 from mmsdk.errors import CheckpointError
@@ -45,6 +46,8 @@ class Position:
     """What `training.balance` has to keep."""
     scaler: dict[str, float] = field(default_factory=dict)
     """How far float16 gradients are scaled; empty in other precisions."""
+    not_finite: int = 0
+    """Steps in a row that were skipped, or times that the run went back to the last checkpoint; see `NotFinite`."""
 
 
 class Checkpoints:
@@ -60,8 +63,9 @@ class Checkpoints:
         """Write one, verify it, and only then delete what is no longer kept.
 
         Raises:
-            CheckpointError: it cannot be written; the ones before it are intact.
+            CheckpointError: it cannot be written, or weights are not finite; the ones before it are intact.
         """
+        _require_finite(pipeline, self.path(position.total))
 
         def fill(aside: Path) -> None:
             save_model(pipeline, str(aside / "model.safetensors"))
@@ -98,6 +102,7 @@ class Checkpoints:
     def load_weights(self, pipeline: Pipeline, path: Path) -> None:
         verify_folder(path)
         load_weights(pipeline, path / "model.safetensors")
+        _require_finite(pipeline, path)
 
     def load_optimizer(self, path: Path) -> dict[str, Any]:
         """The saved state, by the number of the parameter; see `restored`."""
@@ -113,6 +118,12 @@ class Checkpoints:
 
     def _all(self) -> list[Path]:
         return sorted(self.folder.glob("step-*")) if self.folder.is_dir() else []
+
+
+def _require_finite(pipeline: Pipeline, path: Path) -> None:
+    for name, parameter in pipeline.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise CheckpointError(f"{path}: weights that are not finite, such as '{name}', are not gone on with")
 
 
 def _plain(optimizer: Mapping[str, Any]) -> dict[str, Any]:

@@ -61,6 +61,15 @@ class Journal:
             rate = max(group["lr"] for group in optimizer.param_groups)
             self._write("step", losses, rate=rate, norm=norm)
 
+    def undone(self, what: Mapping[str, Any], progress: Progress) -> None:
+        """After a step that was undone, see `NotFinite`; its losses count nowhere."""
+        self.now = None
+        time_now = time.perf_counter()
+        self.job.position.seconds += time_now - self.since
+        self.since = time_now
+        progress.say(f"{what['told']} {what['action']}: training goes on with the next batch.")
+        self._write("not_finite", {}, **what)
+
     def epoch(
         self, epoch: int, figures: Mapping[str, float], progress: Progress, balance: Mapping[str, Mapping[str, float]]
     ) -> None:

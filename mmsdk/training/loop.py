@@ -43,6 +43,7 @@ from mmsdk.training.journal import Journal
 from mmsdk.training.learners import learners
 from mmsdk.training.lengths import measure_lengths
 from mmsdk.training.modality_dropout import without_streams
+from mmsdk.training.not_finite import NotFinite
 from mmsdk.training.processes import gather
 from mmsdk.training.progress import Progress
 from mmsdk.training.run import Run, latest_folder, new_folder
@@ -50,7 +51,6 @@ from mmsdk.training.selection import Selection
 from mmsdk.training.sketches import write_sketches
 
 PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
-SHOWN = 32
 
 
 class Trained(NamedTuple):
@@ -164,8 +164,11 @@ def _train_stage(
         progress.say(f"{plan.config.name}: from step {position.step} of {steps}")
     balance.begin()
     journal = Journal(job, accelerator, plan)
+    guard = NotFinite(job, optimizer, gather_object, lambda: _save(job, optimizer.state_dict(), accelerator))
+    guard.begin()
 
     for step, rows, parts in interruption.held(job.batches(plan, position.step)):
+        guard.before()
         reseed(seed := step_seed(training.seed, position.total, job.rank))
         generator.manual_seed(seed)
         optimization.set_rates(optimizer, optimization.schedule(step, steps, training))
@@ -186,13 +189,21 @@ def _train_stage(
         balance.modulate(optimizer)
         norm = float(accelerator.clip_grad_norm_(trained, math.inf if training.clip is None else training.clip))
         lost = journal.not_finite()
+        undone = None
         if lost or not (math.isfinite(norm) or accelerator.scaler):  # float16 meets infinities, and skips the step
-            raise TrainingError(_not_finite(job, lost, norm, [name for part in parts for name in part.batch.ids]))
-        optimizer.step()
+            undone = guard.met(lost, norm, [name for part in parts for name in part.batch.ids])
+            if accelerator.scaler is not None:
+                accelerator.scaler.update()
+        else:
+            optimizer.step()
+            guard.taken()
         optimizer.zero_grad()
 
         position.step, position.total = step + 1, position.total + 1
-        journal.step(rows, norm, optimizer, progress)
+        if undone is None:
+            journal.step(rows, norm, optimizer, progress)
+        else:
+            journal.undone(undone, progress)
         ends_epoch = position.step % plan.steps_per_epoch == 0
         ends_stage = position.step == steps
         if ends_epoch:
@@ -211,6 +222,7 @@ def _train_stage(
                 _end_stage(job, selection)
                 _teach_rules(job, plan, accelerator, progress)
                 accelerator.wait_for_everyone()  # saving removes the weights that all of them have just gone back to
+            guard.saving()
             _save(job, state, accelerator)
         if stopping:
             raise interruption.end(position.total)
@@ -341,14 +353,3 @@ def _finished(run: Run, config: PipelineConfig) -> Trained:
     result = run.result()
     pipeline = Pipeline.load(run.folder)
     return Trained(run.folder, result["metrics"], result["seconds"], result["samples_per_second"], pipeline)
-
-
-def _not_finite(job: Job, heads: Sequence[str], norm: float, ids: Sequence[str]) -> str:
-    """Which heads, which step, which samples; all processes ask this at the same time."""
-    what = f"the loss of {listed(heads)}" if heads else f"a gradient (norm {norm})"
-    samples = [name for name in gather_object(list(ids)) if name]
-    shown = listed(samples[:SHOWN]) + (" ..." if len(samples) > SHOWN else "")
-    return (
-        f"Step {job.position.total + 1}: {what} is not finite. Samples of this batch: {shown}. "
-        "Try a lower training.learning_rate, or precision: float32; the last checkpoint is intact."
-    )
