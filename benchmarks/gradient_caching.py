@@ -18,7 +18,7 @@ from benchmarks.measuring import Result, taken
 from mmsdk.data.collate import Collator
 from mmsdk.data.samples import as_row
 from mmsdk.pipeline.modalities import Modalities
-from mmsdk.training.gradient_caching import gradient_caching
+from mmsdk.training.gradient_caching import Parts, gradient_caching
 
 WIDTH, LAYERS, WORDS, PART = 128, 3, 16, 32
 TIME, MEMORY = 1.4, 1 / 20
@@ -77,7 +77,7 @@ def _batch(pipeline: mmsdk.Pipeline, size: int) -> mmsdk.Batch:
 
 
 def _step(pipeline: mmsdk.Pipeline, batch: mmsdk.Batch, side: str) -> None:
-    with gradient_caching(pipeline, PART) if side == "parts" else nullcontext():
+    with gradient_caching(pipeline, Parts(PART)) if side == "parts" else nullcontext():
         loss = pipeline(batch, ["match"])["match"].loss
         assert loss is not None
         (loss / len(batch.ids)).backward()  # type: ignore[no-untyped-call]

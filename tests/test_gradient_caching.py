@@ -13,7 +13,7 @@ from mmsdk.containers import Encoding
 from mmsdk.data.samples import as_row
 from mmsdk.pipeline.modalities import Modalities
 from mmsdk.pipeline.pipeline import Pipeline
-from mmsdk.training.gradient_caching import gradient_caching
+from mmsdk.training.gradient_caching import Parts, gradient_caching
 from tests.test_pipeline import batch
 
 WORDS = {"modality": "text", "encoder": {"type": "transformer", "width": 8, "layers": 2, "heads": 2, "dropout": 0}}
@@ -62,7 +62,7 @@ def gradients(pipeline: Pipeline, samples: Any) -> dict[str, torch.Tensor]:
 def test_gradients_are_those_of_the_whole_batch(pipeline: Pipeline, size: int) -> None:
     samples = batch(pipeline, ROWS)
     names, expected = list(pipeline.state_dict()), gradients(pipeline, samples)
-    with gradient_caching(pipeline, size):
+    with gradient_caching(pipeline, Parts(size)):
         assert list(pipeline.state_dict()) == names
         found = gradients(pipeline, samples)
     assert found.keys() == expected.keys()
@@ -77,7 +77,7 @@ def test_no_encoder_sees_more_than_its_part(pipeline: Pipeline) -> None:
         whole = encoder.forward
         encoder.forward = lambda inputs, whole=whole: seen.append(len(next(iter(inputs.values())))) or whole(inputs)
     samples = batch(pipeline, ROWS)
-    with gradient_caching(pipeline, 3):
+    with gradient_caching(pipeline, Parts(3)):
         pipeline(samples, ["match"])
         once = len(seen)
         gradients(pipeline, samples)
@@ -102,7 +102,7 @@ def test_little_is_kept(pipeline: Pipeline) -> None:
         return sum(sizes)
 
     plain = kept()
-    with gradient_caching(pipeline, 2):
+    with gradient_caching(pipeline, Parts(2)):
         assert kept() < 0.1 * plain
 
 
@@ -127,7 +127,7 @@ def test_dropout_draws_the_same_both_times(pipeline: Pipeline) -> None:
         assert found is not None
         return found
 
-    with gradient_caching(lively, 3):
+    with gradient_caching(lively, Parts(3)):
         (gradient,) = torch.autograd.grad(loss(), parameter)
         step = 1e-4 * torch.randn_like(parameter)
         with torch.no_grad():

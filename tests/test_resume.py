@@ -288,7 +288,7 @@ def killed(folder: Path, processes: int, kills: int, seed: int) -> dict[str, Any
     command = [sys.executable, "-W", "error", "-m", killing.__name__, "enduring", str(folder)]
     command += ["--processes", str(processes), "--kills", str(kills), "--seed", str(seed)]
     home = Path(__file__).parents[1]
-    done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=500)
+    done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found

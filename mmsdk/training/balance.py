@@ -32,6 +32,9 @@ class Balance:
     def see(self, outputs: Mapping[str, HeadOutput], batch: Batch) -> None:
         """After each forward pass."""
 
+    def forget(self) -> None:
+        """What was seen in this step: it is done again."""
+
     def modulate(self, optimizer: torch.optim.Optimizer) -> None:
         """Once gradients are whole, before they are clipped: change them, or the rates of this step."""
 

@@ -46,6 +46,8 @@ class Position:
     """What `training.balance` has to keep."""
     scaler: dict[str, float] = field(default_factory=dict)
     """How far float16 gradients are scaled; empty in other precisions."""
+    micro_batch: int | None = None
+    """How many values encoders take at a time, where the memory had run out; see `Memory`."""
     not_finite: int = 0
     """Steps in a row that were skipped, or times that the run went back to the last checkpoint; see `NotFinite`."""
 

@@ -35,6 +35,10 @@ class Journal:
         self.names = names
         self.now = sums if self.now is None else self.now + sums
 
+    def forget(self) -> None:
+        """What was added in this step: it is done again."""
+        self.now = None
+
     def not_finite(self) -> list[str]:
         """The names of those whose loss in this step is no number that training could go on with, in any process."""
         assert self.now is not None

@@ -20,7 +20,7 @@ from torch.distributed import is_initialized
 
 from mmsdk.config.file import load_config
 from mmsdk.config.pipeline import PipelineConfig, TrainingConfig
-from mmsdk.containers import HeadOutput
+from mmsdk.containers import Batch, HeadOutput
 from mmsdk.data.samples import InMemory, Row
 from mmsdk.data.sampling import step_seed
 from mmsdk.errors import ConfigError, DecodeError, TrainingError, listed
@@ -35,13 +35,14 @@ from mmsdk.training.blocks import activation_checkpointing
 from mmsdk.training.checkpoint import restored
 from mmsdk.training.curve import draw_curve
 from mmsdk.training.features import read_features
-from mmsdk.training.gradient_caching import gradient_caching
+from mmsdk.training.gradient_caching import Parts, gradient_caching
 from mmsdk.training.held_out import learn, listen, take
 from mmsdk.training.interruption import Interruption
 from mmsdk.training.job import Job, StagePlan, open_job
 from mmsdk.training.journal import Journal
 from mmsdk.training.learners import learners
 from mmsdk.training.lengths import measure_lengths
+from mmsdk.training.memory import Memory
 from mmsdk.training.modality_dropout import without_streams
 from mmsdk.training.not_finite import NotFinite
 from mmsdk.training.processes import gather
@@ -110,16 +111,19 @@ def train(
     if checked.training.trackers:
         accelerator.project_configuration.set_directories(str(run.folder))
         accelerator.init_trackers(stem)
+    sizes = [size for size in (position.micro_batch, checked.training.micro_batch) if size is not None]
+    at_a_time = Parts(min(sizes, default=None))
     again = activation_checkpointing(pipeline, checked.training.activation_checkpointing)
     with (
         again,
-        gradient_caching(pipeline, checked.training.micro_batch),
+        gradient_caching(pipeline, at_a_time),
         Progress(show and accelerator.is_main_process) as progress,
         Interruption(run.folder, progress.say) as interruption,
     ):
         for number in range(position.stage, len(job.stages)):
             plan, selection, balance = job.stages[number], selections[number], balances[number]
-            _train_stage(job, plan, selection, balance, interruption, accelerator, progress)
+            memory = Memory(at_a_time, job, progress)
+            _train_stage(job, plan, selection, balance, interruption, memory, accelerator, progress)
         metrics = _final_metrics(job, accelerator, progress)
     pipeline.gather, pipeline.rank, pipeline.ports = alone, 0, pipeline.modalities.stream_ports
     rate = position.samples / position.seconds if position.seconds else 0.0
@@ -142,6 +146,7 @@ def _train_stage(
     selection: Selection,
     balance: Balance,
     interruption: Interruption,
+    memory: Memory,
     accelerator: Accelerator,
     progress: Progress,
 ) -> None:
@@ -169,20 +174,22 @@ def _train_stage(
 
     for step, rows, parts in interruption.held(job.batches(plan, position.step)):
         guard.before()
-        reseed(seed := step_seed(training.seed, position.total, job.rank))
-        generator.manual_seed(seed)
+        seed = step_seed(training.seed, position.total, job.rank)
         optimization.set_rates(optimizer, optimization.schedule(step, steps, training))
         dropped = {name: ramp.at(step / max(1, steps - 1)) for name, ramp in training.modality_dropout.items()}
-        for number, (batch, bad) in enumerate(parts):
-            job.bad.take(bad.values())
-            luck = [training.seed, position.total, number]
-            batch = without_streams(to_device(batch, accelerator.device), dropped, luck, job.rank, job.processes)
-            with nullcontext() if number + 1 == len(parts) else accelerator.no_sync(model):
-                outputs = model(batch, heads, generator)
-                loss, sums = total(outputs, balance.weights, accelerator.reduce, job.processes)
-                accelerator.backward(loss / len(parts))
-            journal.add(list(outputs), sums)
-            balance.see(outputs, batch)
+        for attempt in memory.attempts(lambda: _undo(optimizer, journal, balance)):
+            with attempt:
+                reseed(seed)
+                generator.manual_seed(seed)
+                for number, (batch, bad) in enumerate(parts):
+                    job.bad.take(bad.values())
+                    luck = [training.seed, position.total, number]
+                    batch = to_device(batch, accelerator.device)
+                    batch = without_streams(batch, dropped, luck, job.rank, job.processes)
+                    with nullcontext() if number + 1 == len(parts) else accelerator.no_sync(model):
+                        outputs, sums = _backward(model, batch, heads, generator, balance, accelerator, len(parts))
+                    journal.add(list(outputs), sums)
+                    balance.see(outputs, batch)
         for parameter in trained:  # what no head read has a gradient, too: in several processes it must have one
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
@@ -256,6 +263,29 @@ def total(
     scale = torch.tensor([known[name] for name in outputs], device=stacked.device)
     sums = reduce(torch.stack([stacked.detach(), torch.stack(counts)]), "sum")
     return (scale * stacked / sums[1].clamp(min=1)).sum() * processes, sums
+
+
+def _backward(
+    model: torch.nn.Module,
+    batch: Batch,
+    heads: Sequence[str],
+    generator: torch.Generator,
+    balance: Balance,
+    accelerator: Accelerator,
+    parts: int,
+) -> tuple[dict[str, HeadOutput], Tensor]:
+    """Forward and backward of a part of a batch. By itself, so that where it fails nothing keeps its tensors."""
+    outputs = model(batch, heads, generator)
+    loss, sums = total(outputs, balance.weights, accelerator.reduce, accelerator.num_processes)
+    accelerator.backward(loss / parts)
+    return outputs, sums
+
+
+def _undo(optimizer: torch.optim.Optimizer, journal: Journal, balance: Balance) -> None:
+    """What a step has left before it was taken, for it to be done again."""
+    optimizer.zero_grad()
+    journal.forget()
+    balance.forget()
 
 
 def _end_stage(job: Job, selection: Selection) -> None:

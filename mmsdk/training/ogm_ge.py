@@ -68,6 +68,9 @@ class OgmGe(Balance):
             sums = torch.stack(own, dim=1)
             self.sums = sums if self.sums is None else self.sums + sums
 
+    def forget(self) -> None:
+        self.sums = None
+
     def modulate(self, optimizer: torch.optim.Optimizer) -> None:
         if self.sums is None:
             return

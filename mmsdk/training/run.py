@@ -25,8 +25,8 @@ from mmsdk.data.skipping import as_told, budget
 from mmsdk.errors import CheckpointError, DecodeError, MmsdkError, TrainingError
 from mmsdk.folders import flush, sweep, writing
 
-# What of `training` may differ when a run goes on: how fast it is, what to do when something fails. So may the card.
-FREE = ("workers", "threads", "device", "trackers", "checkpoint", "log_every", "not_finite")
+# What of `training` may differ when a run goes on: speed, memory, what to do when something fails. So may the card.
+FREE = ("workers", "threads", "device", "trackers", "checkpoint", "log_every", "not_finite", "micro_batch")
 
 
 class Run:
