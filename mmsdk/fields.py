@@ -48,6 +48,13 @@ ConfigPath = Annotated[
 ]
 
 
+def first_problem(error: ValidationError) -> str:
+    """Where the first thing that is wrong stands, and what it is, in one line."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(key) for key in first["loc"])
+    return f"{where}: {first['msg']}" if where else first["msg"]
+
+
 def errors_at(title: str, problems: list[tuple[tuple[str | int, ...], str]]) -> ValidationError:
     """A pydantic error with a place for each message, so that validators can point into the config."""
     return ValidationError.from_exception_data(

@@ -119,11 +119,11 @@ def entries_of(folder: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: there is no manifest, or it is damaged.
     """
+    if not (folder / MANIFEST).is_file():
+        raise CheckpointError(f"{folder}: there is no {MANIFEST}: this was never written to its end")
     try:
-        return dict(json.loads((folder / MANIFEST).read_text())["files"])
-    except FileNotFoundError:
-        raise CheckpointError(f"{folder}: there is no {MANIFEST}: this was never written to its end") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return dict(read_json(folder / MANIFEST)["files"])
+    except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / MANIFEST}: damaged: {error}") from None
 
 
@@ -146,6 +146,18 @@ def sweep(parent: Path) -> None:
             path.rename(replaced)
     for path in [*parent.glob(f"{ASIDE}*"), *parent.glob(f"{REPLACED}*")]:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds, whoever wrote it.
+
+    Raises:
+        CheckpointError: it cannot be read, is no JSON, or is nested too deeply for any that was written here.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: damaged: {error}") from None
 
 
 def save_tree(tree: Any, path: Path) -> None:
@@ -181,8 +193,8 @@ def load_tree(path: Path) -> Any:
 
     try:
         tensors = load_file(path.with_suffix(".safetensors"))
-        return given(json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        return given(read_json(path.with_suffix(".json")))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be read: {error}") from None
 
 

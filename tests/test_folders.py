@@ -235,5 +235,5 @@ def test_trees_come_back(tmp_path: Path) -> None:
 def test_a_tree_that_is_damaged(tmp_path: Path, damage: str) -> None:
     save_tree({"a": torch.ones(3)}, tmp_path / "tree")
     (tmp_path / damage).write_bytes((tmp_path / damage).read_bytes()[:-9])
-    with pytest.raises(CheckpointError, match="tree: cannot be read"):
+    with pytest.raises(CheckpointError, match=r"tree.*: (damaged|cannot be read)"):
         load_tree(tmp_path / "tree")

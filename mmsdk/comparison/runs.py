@@ -106,7 +106,7 @@ def _noted(run: Run, task: Task) -> Judged | None:
             return None
         values = [math.nan if each is None else float(each) for each in noted["values"]]
         return Judged(float(noted["figure"]), values) if len(values) == len(task.rows) else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,7 +30,7 @@ from mmsdk.config.file import load_config
 from mmsdk.config.pipeline import PipelineConfig
 from mmsdk.data.samples import InMemory, digest
 from mmsdk.errors import CheckpointError, ConfigError, DataError
-from mmsdk.folders import writing
+from mmsdk.folders import read_json, writing
 from mmsdk.training.run import replace, require_same_config
 
 
@@ -108,9 +107,9 @@ def _claim(folder: Path, config: PipelineConfig, task: Task) -> None:
             raise ConfigError(f"{folder} holds something else than a tournament: choose another --out")
         return replace(path, {"config": tree, "data": {task.split: data}})
     try:
-        old = json.loads(path.read_text(encoding="utf-8"))
+        old = read_json(path)
         began, known = dict(old["config"]), dict(old["data"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: not of a tournament, or damaged: {error}") from None
     require_same_config(folder, began, tree)
     if known.setdefault(task.split, data) != data:

@@ -49,6 +49,8 @@ def saved_config(tree: Any, path: Path) -> PipelineConfig:
         return PipelineConfig.model_validate(tree)
     except ValidationError as error:
         raise CheckpointError(explained(error, tree, str(path), ())[0]) from None
+    except RecursionError:
+        raise CheckpointError(f"{path}: damaged: nested too deeply") from None
 
 
 def _tree(source: str | Path | Mapping[str, Any] | PipelineConfig) -> tuple[dict[str, Any], Path | None, str]:

@@ -22,7 +22,7 @@ from mmsdk.export.graph import Flat, Graph, exported_heads, flat_inputs, lengths
 from mmsdk.export.parity import batch_of, checked, readable
 from mmsdk.export.runtime import ExportedPipeline, Runner, onnx_runner
 from mmsdk.export.tracing import require_onnx, traced, write_onnx, write_torch
-from mmsdk.folders import load_tree, open_folder, save_tree, standing, write_folder
+from mmsdk.folders import load_tree, open_folder, read_json, save_tree, standing, write_folder
 from mmsdk.pipeline.modalities import Modalities
 from mmsdk.pipeline.pipeline import Pipeline
 from mmsdk.plugins.registry import registry
@@ -88,23 +88,25 @@ def open_exported(folder: Path) -> ExportedPipeline:
         CheckpointError: the folder is damaged, or not as it was written. PluginError: a plugin is missing.
         ExportError: it holds no graph of ONNX, or ONNX Runtime is not installed.
     """
-    from mmsdk.pipeline.saving import require_plugins
+    from mmsdk.pipeline.saving import known_plugins, require_plugins
 
     home = open_folder(folder)
+    header = read_json(home / HEADER)
     try:
-        header = json.loads((home / HEADER).read_text(encoding="utf-8"))
         if header["format"] != FORMAT:
             raise CheckpointError(
                 f"{home}: exported in format {header['format']}, this mmsdk reads format {FORMAT}: export the run again"
             )
-        kind, heads, whose, plugins = header["kind"], header["heads"], header["fingerprint"], header["plugins"]
+        kind, heads, whose = header["kind"], header["heads"], str(header["fingerprint"])
         if kind != "onnx":
             raise ExportError(
                 f"{home}: holds a program of torch.export, which mmsdk writes and does not open: export with "
                 "--format onnx, or name the run"
             )
-        require_plugins(plugins, home)
+        require_plugins(known_plugins(header["plugins"], home / HEADER), home)
         config = saved_config(header["config"], home / HEADER)
+        if not isinstance(heads, list) or not all(isinstance(name, str) and name in config.heads for name in heads):
+            raise ValueError("'heads' are none of this pipeline")
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{home / HEADER}: damaged: {str(error).splitlines()[0]}: export the run again") from None
     modalities = Modalities(config).restore(load_tree(home / "modalities"))

@@ -53,7 +53,8 @@ class FeatureCache:
         own = next(port for port in pipeline.modalities.stream_ports if port.name == stream)
         encoder = pipeline.encoders[stream]
         folder = self.root / encoder_key(pipeline, stream, self.precision)
-        encoded = Encoded(own.modality, FeatureStore(folder), int(encoder.width), int(encoder.pooled_width))
+        widths = int(encoder.width), int(encoder.pooled_width)
+        encoded = Encoded(own.modality, FeatureStore(folder, widths), *widths)
         return own._replace(modality=encoded)
 
     def fill(

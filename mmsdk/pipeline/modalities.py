@@ -13,7 +13,17 @@ import torch
 
 from mmsdk.config.pipeline import PipelineConfig
 from mmsdk.data.samples import Row
-from mmsdk.errors import ConfigError, DataError, DecodeError, MmsdkError, PluginError, did_you_mean, listed, told
+from mmsdk.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    DecodeError,
+    MmsdkError,
+    PluginError,
+    did_you_mean,
+    listed,
+    told,
+)
 from mmsdk.interfaces import Modality
 from mmsdk.pipeline.building import built
 
@@ -104,19 +114,35 @@ class Modalities:
 
     def state(self) -> dict[str, Any]:
         """What was fitted: JSON values and tensors."""
-        owners = {id(modality): name for name, modality in reversed(self.streams.items())}
-        streams = {owners[id(modality)]: _state(modality) for modality in _distinct(self.streams.values())}
         return {
-            "streams": streams,
+            "streams": {name: _state(modality) for name, modality in self._owners().items()},
             "targets": {name: _state(modality) for name, modality in self.targets.items()},
         }
 
-    def restore(self, state: Mapping[str, Any]) -> Modalities:
-        for name, own in state["streams"].items():
-            self.streams[name].restore(own)
-        for name, own in state["targets"].items():
-            self.targets[name].restore(own)
+    def restore(self, state: Any) -> Modalities:
+        """Take over what `state` gave.
+
+        Raises:
+            CheckpointError: it is damaged, or of another pipeline; names the stream or the target.
+        """
+        for kind, own in (("streams", self._owners()), ("targets", self.targets)):
+            given = state.get(kind) if isinstance(state, Mapping) else None
+            if not isinstance(given, Mapping) or given.keys() != own.keys():
+                found = listed(given) if isinstance(given, Mapping) else type(given).__name__
+                raise CheckpointError(f"modalities: expected the {kind} {listed(own)}, found {found}")
+            for name, modality in own.items():
+                try:
+                    modality.restore(given[name])
+                except MmsdkError:
+                    raise
+                except Exception as error:
+                    raise CheckpointError(f"modalities: '{name}' cannot be restored: {told(error)}") from None
         return self
+
+    def _owners(self) -> dict[str, Modality]:
+        """Each modality of a stream once, under the name of the first stream that has it."""
+        names = {id(modality): name for name, modality in reversed(self.streams.items())}
+        return {names[id(modality)]: modality for modality in _distinct(self.streams.values())}
 
 
 def _state(modality: Modality) -> Any:

@@ -13,8 +13,10 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
@@ -23,11 +25,23 @@ from mmsdk.config.file import saved_config
 from mmsdk.config.pipeline import PipelineConfig
 from mmsdk.config.resolution import components
 from mmsdk.errors import KNOWN_PLUGINS, CheckpointError, PluginError
-from mmsdk.folders import MANIFEST, entries_of, entry, load_tree, save_tree, standing, verify_folder, write_folder
+from mmsdk.fields import first_problem
+from mmsdk.folders import (
+    MANIFEST,
+    entries_of,
+    entry,
+    load_tree,
+    read_json,
+    save_tree,
+    standing,
+    verify_folder,
+    write_folder,
+)
 from mmsdk.pipeline.about import About, SubsetFigures
 from mmsdk.pipeline.card import model_card
 from mmsdk.pipeline.modalities import Modalities
 from mmsdk.pipeline.pipeline import Pipeline
+from mmsdk.pipeline.weighing import require_weight
 from mmsdk.plugins.registry import registry
 
 FORMAT = migrations.newest(migrations.SAVED)
@@ -73,10 +87,14 @@ def load(folder: Path) -> Pipeline:
         return open_exported(folder)
     home = find(folder)
     verify_folder(home, LOADED)
+    head = read_json(home / HEADER)
     try:
-        head = migrations.migrated(json.loads((home / HEADER).read_text(encoding="utf-8")), "format", migrations.SAVED)
-        config, plugins, about = head["config"], head["plugins"], About.model_validate(head)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        head = migrations.migrated(head, "format", migrations.SAVED)
+        config, about = head["config"], About.model_validate(head)
+        plugins = known_plugins(head["plugins"], home / HEADER)
+    except ValidationError as error:
+        raise CheckpointError(f"{home / HEADER}: damaged: {first_problem(error)}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{home / HEADER}: damaged: {error}") from None
     if head.get("format") != FORMAT:
         raise CheckpointError(
@@ -84,7 +102,9 @@ def load(folder: Path) -> Pipeline:
         )
     require_plugins(plugins, home)
     checked = saved_config(config, home / HEADER)
-    pipeline = Pipeline(checked, Modalities(checked).restore(load_tree(home / "modalities")))
+    modalities = Modalities(checked).restore(load_tree(home / "modalities"))
+    require_weight(checked, modalities, home / WEIGHTS)
+    pipeline = Pipeline(checked, modalities)
     load_weights(pipeline, home / WEIGHTS)
     weights = entries_of(home)[WEIGHTS]["sha256"]
     pipeline.about = about.model_copy(update={"weights": weights, "card": edited_card(home)})
@@ -119,12 +139,15 @@ def load_weights(pipeline: Pipeline, path: Path) -> None:
     """Fill a pipeline with saved weights.
 
     Raises:
-        CheckpointError: the file is damaged, or belongs to another architecture.
+        CheckpointError: the file is damaged, belongs to another architecture, or holds what is no number.
     """
     try:
         load_model(pipeline, str(path))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"{path}: does not fit this pipeline: {error}") from None
+    for name, weights in pipeline.named_parameters():
+        if not torch.isfinite(weights).all():
+            raise CheckpointError(f"{path}: the weights '{name}' are not finite: take an earlier checkpoint, or train")
 
 
 def find(folder: Path) -> Path:
@@ -152,6 +175,18 @@ def needed_plugins(config: PipelineConfig) -> dict[str, dict[str, str]]:
         elif owner.prefix:
             owners[prefix] = {"distribution": owner.distribution, "version": owner.version}
     return owners
+
+
+def known_plugins(given: Any, file: Path) -> dict[str, dict[str, str]]:
+    """What a file says of the plugins that it needs, as `needed_plugins` wrote it.
+
+    Raises:
+        CheckpointError: it says something else.
+    """
+    try:
+        return TypeAdapter(dict[str, dict[str, str]]).validate_python(given)
+    except ValidationError as error:
+        raise CheckpointError(f"{file}: damaged: plugins: {first_problem(error)}") from None
 
 
 def require_plugins(plugins: Mapping[str, Mapping[str, str]], home: Path) -> None:

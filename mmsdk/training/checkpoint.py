@@ -12,13 +12,15 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from safetensors.torch import save_model
 
 from mmsdk.errors import CheckpointError
-from mmsdk.folders import load_tree, save_tree, verify_folder, write_folder, writing
+from mmsdk.fields import first_problem
+from mmsdk.folders import load_tree, read_json, save_tree, verify_folder, write_folder, writing
 from mmsdk.pipeline.pipeline import Pipeline
 from mmsdk.pipeline.saving import load_weights
 
@@ -30,6 +32,8 @@ class Position:
     stage, step: the next step to take. best: value of the best epoch of this stage so far; best_total: the `total` of
     its checkpoint; waited: epochs since then. log_bytes: how long the log was. seconds, samples: spent so far.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     stage: int = 0
     step: int = 0
@@ -50,6 +54,9 @@ class Position:
     """How many values encoders take at a time, where the memory had run out; see `Memory`."""
     not_finite: int = 0
     """Steps in a row that were skipped, or times that the run went back to the last checkpoint; see `NotFinite`."""
+
+
+POSITION = TypeAdapter(Position)
 
 
 class Checkpoints:
@@ -97,9 +104,9 @@ class Checkpoints:
 
     def position(self, path: Path) -> Position:
         try:
-            return Position(**json.loads((path / "position.json").read_text()))
-        except (OSError, ValueError, TypeError) as error:
-            raise CheckpointError(f"{path / 'position.json'}: damaged: {error}") from None
+            return POSITION.validate_python(read_json(path / "position.json"))
+        except ValidationError as error:
+            raise CheckpointError(f"{path / 'position.json'}: damaged: {first_problem(error)}") from None
 
     def load_weights(self, pipeline: Pipeline, path: Path) -> None:
         verify_folder(path)

@@ -23,7 +23,7 @@ from mmsdk.config.file import load_config, saved_config
 from mmsdk.config.pipeline import PipelineConfig
 from mmsdk.data.skipping import as_told, budget
 from mmsdk.errors import CheckpointError, DecodeError, MmsdkError, TrainingError
-from mmsdk.folders import flush, sweep, writing
+from mmsdk.folders import flush, read_json, sweep, writing
 
 # What of `training` may differ when a run goes on: speed, memory, what to do when something fails. So may the card.
 FREE = ("workers", "threads", "device", "trackers", "checkpoint", "log_every", "not_finite", "micro_batch")
@@ -68,10 +68,10 @@ class Run:
 
     def facts(self) -> dict[str, Any]:
         """What the run began with: "config", "resolved" (the same), "data" (a digest), "processes", "threads"."""
+        facts = read_json(self.folder / "config.json")
         try:
-            facts = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
             return {key: facts[key] for key in ("config", "resolved", "data", "processes", "threads")}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (KeyError, TypeError) as error:
             raise CheckpointError(f"{self.folder / 'config.json'}: not of a run, or damaged: {error}") from None
 
     def require_same(self, config: PipelineConfig, data: str | None = None) -> dict[str, Any]:
@@ -109,7 +109,7 @@ class Run:
         replace(self.folder / "metrics.json", {"metrics": dict(metrics), **more})
 
     def result(self) -> dict[str, Any]:
-        result: dict[str, Any] = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
+        result: dict[str, Any] = read_json(self.folder / "metrics.json")
         return result
 
     def bad_ids(self) -> set[str]:
@@ -204,9 +204,19 @@ def _append(path: Path, lines: Iterable[Any]) -> None:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """The JSON objects of a file; none where there is no file. A line that is not finished yet is left out."""
+    """The JSON objects of a file; none where there is no file. A line that is not finished yet is left out.
+
+    Raises:
+        CheckpointError: a line is something else.
+    """
     whole = path.read_bytes().rpartition(b"\n")[0] if path.exists() else b""
-    return [json.loads(line) for line in whole.splitlines()]
+    found = []
+    for number, line in enumerate(whole.splitlines(), start=1):
+        try:
+            found.append(dict(json.loads(line)))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise CheckpointError(f"{path}:{number}: damaged: {error}") from None
+    return found
 
 
 def _fixed(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,4 +59,9 @@ class Standardization:
 
     @classmethod
     def restored(cls, state: Mapping[str, Any]) -> Standardization:
-        return cls(*(np.asarray(state[key], dtype=np.float64) for key in ("center", "scale")))
+        center, scale = (np.asarray(state[key], dtype=np.float64) for key in ("center", "scale"))
+        if center.ndim != 1 or center.shape != scale.shape:
+            raise ValueError(f"expected a mean and a deviation per column, found {center.shape} and {scale.shape}")
+        if not (np.isfinite(center).all() and (scale > 0).all() and np.isfinite(scale).all()):
+            raise ValueError("a mean or a deviation is not finite, or not above 0")
+        return cls(center, scale)

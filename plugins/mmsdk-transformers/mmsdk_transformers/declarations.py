@@ -41,8 +41,10 @@ class TokensConfig(ModalityConfig):
     def build(self) -> Modality:
         from mmsdk_transformers.tokens import Tokens
 
-        length = self.max_length or longest_text(ModelSource(self.model, self.revision))
-        return Tokens(ModelSource(self.model, self.revision), length, self.special)
+        source = ModelSource(self.model, self.revision)
+        if self.max_length is None:
+            source.require_here("max_length")
+        return Tokens(source, self.max_length or longest_text(source), self.special)
 
 
 class ImageConfig(ModalityConfig):
@@ -75,6 +77,8 @@ class ImageConfig(ModalityConfig):
     def build(self) -> Modality:
         from mmsdk_transformers.images import Image
 
+        if self.processor is None and self.model is not None:
+            ModelSource(self.model).require_here("processor")
         settings = self.resolve().processor
         assert settings is not None
         return Image(scrubbed(settings))
@@ -116,6 +120,12 @@ class _Pretrained(EncoderConfig):
             update["temperature"] = temperature(source, self.reads[0])
         return self.model_copy(update=update | self.found(source))
 
+    def resolved_here(self) -> Self:
+        """`resolve`, but that the hub is not asked."""
+        if self.architecture is None and self.model is not None:
+            ModelSource(self.model).require_here("architecture")
+        return self.resolve()
+
     def found(self, source: ModelSource) -> dict[str, Any]:
         """What else the source tells, by field."""
         return {}
@@ -144,7 +154,7 @@ class TextConfig(_Pretrained):
     def build(self, format: Format) -> Encoder:
         from mmsdk_transformers.text import Text
 
-        return Text(format.vocabulary, **self.resolve().options())
+        return Text(format.vocabulary, **self.resolved_here().options())
 
 
 class _Seeing(_Pretrained):
@@ -175,7 +185,7 @@ class VisionConfig(_Seeing):
     def build(self, format: Format) -> Encoder:
         from mmsdk_transformers.vision import Vision
 
-        return Vision(format, **self.resolve().options())
+        return Vision(format, **self.resolved_here().options())
 
 
 class VideoConfig(_Seeing):
@@ -187,7 +197,7 @@ class VideoConfig(_Seeing):
     def build(self, format: Format) -> Encoder:
         from mmsdk_transformers.vision import Video
 
-        return Video(format, **self.resolve().options())
+        return Video(format, **self.resolved_here().options())
 
 
 class AudioConfig(_Pretrained):
@@ -206,5 +216,5 @@ class AudioConfig(_Pretrained):
     def build(self, format: Format) -> Encoder:
         from mmsdk_transformers.audio import Audio
 
-        resolved = self.resolve()
+        resolved = self.resolved_here()
         return Audio(format.rate, extractor=scrubbed(resolved.extractor or {}), **resolved.options())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +19,10 @@ WORDS = {"text": ["text"], "image": ["vision", "visual", "image"], "audio": ["au
 """What the parts of each side are called in networks of several."""
 STEADY = {"layerdrop": 0.0, "apply_spec_augment": False, "use_cache": False}
 """Random skipping of whole layers would leave parameters without a gradient; SpecAugment draws unseeded numbers."""
+
+
+DEEPEST = 10_000
+"""Layers: more than any network has. A config can say a billion, and would be built for hours."""
 
 
 class Outputs(NamedTuple):
@@ -44,6 +48,9 @@ def configuration(architecture: Mapping[str, Any]) -> Any:
         )
     with explained(f"the config of '{kind}'"):
         maker = known[kind]
+    for name, count in _depths(settings):
+        if count > DEEPEST:
+            raise ConfigError(f"architecture: '{name}: {count}', and no network has more than {DEEPEST:,} of them")
     try:
         with quiet():
             config = maker(**settings)
@@ -53,6 +60,15 @@ def configuration(architecture: Mapping[str, Any]) -> Any:
         if hasattr(config, name):
             setattr(config, name, value)
     return config
+
+
+def _depths(settings: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """What says how many layers there are, at any depth."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _depths(value)
+        elif any(word in name for word in ("layers", "depth", "blocks", "stages")):
+            yield from ((name, each) for each in (value if isinstance(value, list) else [value]) if type(each) is int)
 
 
 def build(architecture: Mapping[str, Any], side: Side) -> nn.Module:
@@ -116,6 +132,9 @@ def load(network: Any, source: ModelSource, spare: Sequence[str]) -> dict[str, T
         )
     wrong = sorted({str(each[0] if isinstance(each, tuple) else each) for each in found["mismatched_keys"]})
     missing = sorted(name for name in found["missing_keys"] if not name.startswith(tuple(spare)))
+    odd = sorted(name for name, part in state.items() if part.is_floating_point() and not part.isfinite().all())
+    if odd:
+        raise ConfigError(f"model '{source.model}': its weights {odd[:3]} are not finite: take another copy of it")
     if wrong or missing:
         what = f"has no weights for {missing[:3]}" if missing else f"has weights of other shapes for {wrong[:3]}"
         raise ConfigError(

@@ -60,6 +60,16 @@ class ModelSource:
         """The folder; None for a model of the hub."""
         return Path(self.model) if Path(self.model).is_absolute() else None
 
+    def require_here(self, field: str) -> None:
+        """Refuse to ask the hub. What is built has been resolved, in a saved pipeline as well: one that was not, and
+        wants to be when it is opened, was not written by mmsdk.
+
+        Raises:
+            ConfigError: it is a model of the hub; `field` is what would have to be looked up there.
+        """
+        if self.folder is None:
+            raise ConfigError(f"'{field}' of model '{self.model}' is not known here: call `resolve()` on the config")
+
     def pinned(self) -> ModelSource:
         """The same with the commit as revision, so that it stays the same model."""
         if self.folder is not None:
@@ -131,7 +141,10 @@ class ModelSource:
         for path in self.weights():
             with opened(path) as file:
                 if name in file.keys():  # noqa: SIM118
-                    return float(file.get_tensor(name))
+                    found = file.get_tensor(name)
+                    if found.numel() != 1:
+                        raise ConfigError(f"{path}: '{name}' has the shape {list(found.shape)}, a scale is one number")
+                    return float(found)
         return None
 
 

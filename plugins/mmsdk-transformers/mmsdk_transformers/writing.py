@@ -114,7 +114,12 @@ class LanguageModelConfig(WritingConfig):
         from mmsdk_transformers.prefix import Projection, Resampler
 
         assert target is not None
-        whole = self.resolve()
+        unread = self.prompt is not None and self.prompt_ids is None
+        whole = self
+        if self.architecture is None or unread:
+            if self.model is not None:
+                ModelSource(self.model).require_here("prompt_ids" if unread else "architecture")
+            whole = self.resolve()
         assert whole.architecture is not None
         bridges: list[Any] = []
         for source in sources.values():
