@@ -9,7 +9,7 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -20,32 +20,12 @@ from mmsdk import hookspecs
 from mmsdk.cli import app
 from mmsdk.plugins.registry import HOOKS, Registry
 from mmsdk.testing.modality import KINDS
+from tests.pages import BLOCK, DOCS, ROOT, blocks
 
-ROOT = Path(__file__).parent.parent
-DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 ALL = [*PAGES, *sorted(DOCS.glob("*/**/*.md"))]
 START = ["pip install uv && uv run mmsdk quickstart", "pip install uv && uv run pytest"]
-BLOCK = re.compile(r"(?:^<!-- (?P<mark>[^\n]*) -->\n)?^```(?P<language>\w+)\n(?P<code>.*?)^```", re.M | re.S)
-
-
-class Block(NamedTuple):
-    """A block of code: the comment right before it, where the code begins, and the code."""
-
-    mark: str
-    place: str
-    code: str
-
-
-def blocks(page: Path, language: str) -> list[Block]:
-    """The blocks of one language that are meant to work as they stand."""
-    text = page.read_text(encoding="utf-8")
-    found = []
-    for each in BLOCK.finditer(text):
-        mark = each["mark"] or ""
-        if each["language"] == language and not mark.startswith("not run"):
-            found.append(Block(mark, f"{page.name}:{text.count(chr(10), 0, each.start('code')) + 1}", each["code"]))
-    return found
+WHOLE = DOCS / "tutorial.md"  # test_tutorial.py runs all of its blocks, one after the other
 
 
 def run(page: Path) -> dict[str, Any]:
@@ -81,7 +61,9 @@ def desk(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_regi
     return tmp_path / "desk"
 
 
-@pytest.mark.parametrize("page", [page for page in DOCS.glob("*.md") if blocks(page, "python")], ids=name_of)
+@pytest.mark.parametrize(
+    "page", [page for page in DOCS.glob("*.md") if page != WHOLE and blocks(page, "python")], ids=name_of
+)
 def test_code_runs(page: Path, desk: Path) -> None:
     assert run(page)
 
@@ -180,7 +162,13 @@ def test_every_plugin_stands_in_the_table_of_plugins() -> None:
     assert not [path.name for path in (ROOT / "plugins").glob("*/") if f"| `{path.name}` |" not in text]
 
 
-def test_the_reference_is_current() -> None:
+def test_every_command_stands_in_the_page_of_commands() -> None:
+    text = (DOCS / "cli.md").read_text(encoding="utf-8")
+    assert not [name for name in get_command(app).list_commands(None) if f"\n## mmsdk {name}\n" not in text]  # type: ignore[arg-type]
+
+
+def test_the_reference_is_current(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DOCS)
     spec = importlib.util.spec_from_file_location("write_reference", DOCS / "write_reference.py")
     assert spec is not None and spec.loader is not None
     reference = importlib.util.module_from_spec(spec)

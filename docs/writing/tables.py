@@ -1,0 +1,48 @@
+"""The tables in docs/config.md and docs/fusion.md that stand between two marks."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from mmsdk.components import HeadConfig, TargetConfig
+from mmsdk.config import balance
+from mmsdk.config import pipeline as config
+from mmsdk.formats import Source
+from mmsdk.plugins.registry import Registry
+from writing.fields import fields
+
+
+def tables(text: str) -> str:
+    """The text of docs/config.md with each table between `<!-- fields of X -->` and `<!-- end -->` written anew."""
+
+    classes = {"HeadConfig": HeadConfig, "TargetConfig": TargetConfig, **vars(balance), **vars(config)}
+
+    def table(found: re.Match[str]) -> str:
+        return f"{found[1]}\n\n{fields(classes[found[2]])}\n\n<!-- end -->"
+
+    return re.sub(r"(<!-- fields of (\w+) -->)\n.*?<!-- end -->", table, text, flags=re.DOTALL)
+
+
+def fusions(text: str) -> str:
+    """The text of docs/fusion.md with its table of absence and parameters written anew."""
+    core = Registry(found=[]).plugins[0]
+    core.load()
+    counts = (2, 3, 4, 6)
+    rows = [f"| type | absence | {' | '.join(f'M = {count}' for count in counts)} |", "| --- " * 6 + "|"]
+    for name, component in core.components["fusion"].items():
+        if component.level == "feature" and "of" not in component.model_fields:  # it would be that of another one
+            cells = [_parameters(component, count) for count in counts]
+            rows.append(f"| `{name}` | {component.absence} | {' | '.join(cells)} |")
+    table = "\n".join(rows)
+    mark = "<!-- table of fusions -->"
+    return re.sub(rf"{mark}\n.*?<!-- end -->", f"{mark}\n\n{table}\n\n<!-- end -->", text, flags=re.DOTALL)
+
+
+def _parameters(component: Any, streams: int) -> str:
+    """How many parameters a fusion of so many streams has, all of width 64."""
+    sources = {f"stream{number}": Source(64, 64) for number in range(streams)}
+    names = list(sources)
+    pair = {"target": names[0], "condition": names[1]} if "condition" in component.model_fields else {}
+    config = component(width=64, **pair)
+    return "refused" if config.check(names) else f"{config.parameters(sources):,}"
