@@ -36,8 +36,8 @@ def test_samples_without_a_group_are_no_group() -> None:
 
 
 def test_batches_leave_nothing_out() -> None:
-    assert batches([3, 1, 4, 1, 5], 2) == [[3, 1], [4, 1], [5]]
-    assert batches([], 2) == []
+    assert list(batches([3, 1, 4, 1, 5], 2)) == [[3, 1], [4, 1], [5]]
+    assert list(batches([], 2)) == []
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3])

@@ -11,11 +11,12 @@ from mmsdk.comparison.judging import chosen_metric
 from mmsdk.config.pipeline import PipelineConfig
 from mmsdk.data.collate import identity
 from mmsdk.data.samples import InMemory, Row
+from mmsdk.data.tables import chosen
 from mmsdk.errors import ConfigError, DataError, did_you_mean, listed
 from mmsdk.evaluation.robustness import Damage
 from mmsdk.pipeline.modalities import Modalities
 from mmsdk.pipeline.pipeline import Pipeline
-from mmsdk.training.job import StagePlan, plan_stages
+from mmsdk.training.job import StagePlan, plan_stages, with_streams
 
 FEWEST = 10
 """Rows, or groups of rows, that anything is said of."""
@@ -32,8 +33,8 @@ class Task(NamedTuple):
     metric: str
     larger_is_better: bool
     split: str
-    rows: list[Row]
-    train: list[Row]
+    rows: Sequence[Row]
+    train: Sequence[Row]
     groups: list[Hashable]
     damages: list[Damage]
     notes: list[str]
@@ -59,12 +60,8 @@ def task_of(
     plan = plan_stages(whole, data, modalities)[-1]
     name = _split(plan, split)
     targets = [port for port in modalities.target_ports if port.name == head]
-    rows = [
-        row
-        for row in plan.splits[name]
-        if any(port.raw(row) is not None for port in modalities.stream_ports)
-        and all(port.raw(row) is not None for port in targets)
-    ]
+    rows = with_streams(plan.splits[name], modalities)
+    rows = chosen(rows, (place for place, row in enumerate(rows) if all(port.present(row) for port in targets)))
     if len(rows) < FEWEST:
         raise DataError(
             f"Split '{name}' has {len(rows)} rows with a stream and the target of '{head}': at least {FEWEST} are "

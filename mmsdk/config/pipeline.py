@@ -23,7 +23,9 @@ from mmsdk.config.card import CardConfig
 from mmsdk.errors import did_you_mean, listed
 from mmsdk.fields import ConfigPath, Fraction, Name, Positive, Strict, errors_at
 
-SAMPLE_FILES = (".jsonl", ".csv")
+TEXT_FILES = (".jsonl", ".csv")
+ARROW_FILES = (".parquet", ".arrow", ".feather")
+SAMPLE_FILES = (*TEXT_FILES, *ARROW_FILES)
 SCHEMA_VERSION = "schema_version"
 
 
@@ -66,7 +68,7 @@ class DataConfig(Strict):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, ConfigPath]
 
-    path: ConfigPath | None = Field(None, description="one .jsonl or .csv file with all samples")
+    path: ConfigPath | None = Field(None, description="a file with all samples, or a pattern of several")
     split_column: str | None = Field(None, description="the column of `path` that names each row's split")
     holdout: dict[Name, Annotated[float, Field(gt=0, lt=1)]] = Field(
         {},

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmsdk.containers import Batch, Inputs
 from mmsdk.data.samples import Row
+from mmsdk.data.tables import Cells
 from mmsdk.errors import DecodeError
 from mmsdk.pipeline.modalities import Port
 
@@ -77,13 +78,17 @@ class Collator:
         return items
 
     def _prepared(self, port: Port, row: Row, value: Any, who: Any) -> Any:
-        """An item, from memory where it was made before; outside training most values come only once."""
-        if self.seed is None and not isinstance(value, str | Path):
+        """An item, from memory where it was made before; outside training most values come only once.
+
+        So do the objects of a table, which makes them anew at each look.
+        """
+        fleeting = self.seed is None or (isinstance(row.values, Cells) and not isinstance(value, bytes | int | float))
+        if fleeting and not isinstance(value, str | Path):
             return port.prepare(row, value)
         key = (port.name, who)
         if key not in self._memory:
             item = port.prepare(row, value)
-            size = _size(item)
+            size = _size(item) + (len(value) if isinstance(value, bytes) else 0)
             if size > self._room:
                 return item
             self._room -= size

@@ -21,7 +21,7 @@ _MOST_WORDS = 4
 
 def describe(values: Iterable[Any]) -> dict[str, Any]:
     """The kind of a column, the share of rows where it is missing, and how many different single values it has."""
-    everything = list(values)
+    everything = [value[:1] if isinstance(value, bytes) else value for value in values]  # whole files may be large
     present = [value for value in everything if not is_missing(value)]
     found: dict[str, Any] = {
         "kind": kind_of(present),
@@ -64,6 +64,8 @@ def _shape(value: Any) -> str:
             if all(isinstance(each, element) for each in value):
                 return f"list of {name}"
         return "list"
+    if isinstance(value, bytes):
+        return "bytes"
     return "mapping"
 
 

@@ -5,16 +5,19 @@ Each column becomes the list of its rows' values in order, None where a row has 
 
 from __future__ import annotations
 
+import hashlib
 import math
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mmsdk.config.pipeline import DataConfig, GroupBy
 from mmsdk.data.samples import Row, load_splits
+from mmsdk.data.tables import Table
 from mmsdk.errors import DataError, did_you_mean
 
 
-def load_samples(data: DataConfig, by: GroupBy | None) -> dict[str, list[Row]]:
+def load_samples(data: DataConfig, by: GroupBy | None) -> dict[str, Sequence[Row]]:
     """The samples of a `data:` section by split: its rows, or its groups of rows.
 
     Raises:
@@ -23,7 +26,7 @@ def load_samples(data: DataConfig, by: GroupBy | None) -> dict[str, list[Row]]:
     return grouped_splits(load_splits(data, by.key if by is not None else None), by)
 
 
-def grouped_splits(splits: Mapping[str, Sequence[Row]], by: GroupBy | None) -> dict[str, list[Row]]:
+def grouped_splits(splits: Mapping[str, Sequence[Row]], by: GroupBy | None) -> dict[str, Sequence[Row]]:
     """The samples of each split.
 
     Raises:
@@ -43,15 +46,34 @@ def grouped_splits(splits: Mapping[str, Sequence[Row]], by: GroupBy | None) -> d
     return {split: grouped(rows, by) for split, rows in splits.items()}
 
 
-def grouped(rows: Sequence[Row], by: GroupBy | None) -> list[Row]:
+def grouped(rows: Sequence[Row], by: GroupBy | None) -> Sequence[Row]:
     """One row per group, which is its id, in the order of the groups' first rows; without `by` the rows themselves.
 
     Raises:
         DataError: see `places`.
     """
     if by is None:
-        return list(rows)
+        return rows
+    if isinstance(rows, Table):
+        return Groups(rows, places(rows, by))
     return [_joined(name, [rows[place] for place in own]) for name, own in places(rows, by).items()]
+
+
+class Groups(Table):
+    """The groups of a table's rows, joined when they are asked for."""
+
+    def __init__(self, rows: Table, places: Mapping[str, Sequence[int]]) -> None:
+        self.rows, self.names, self.places = rows, list(places), [array("q", own) for own in places.values()]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def row(self, place: int) -> Row:
+        return _joined(self.names[place], [self.rows.row(each) for each in self.places[place]])
+
+    def fingerprint(self) -> str:
+        whose = f"{self.rows.fingerprint()} {self.names} {[list(own) for own in self.places]}"
+        return hashlib.sha256(whose.encode()).hexdigest()
 
 
 def places(rows: Sequence[Row], by: GroupBy) -> dict[str, list[int]]:

@@ -42,11 +42,11 @@ class Tables(NamedTuple):
     samples: what a pipeline reads, by split: the rows themselves, or groups of them.
     """
 
-    splits: dict[str, list[Row]]
+    splits: dict[str, Sequence[Row]]
     train: set[str]
     valid: set[str]
     roles: dict[str, str]
-    samples: dict[str, list[Row]]
+    samples: dict[str, Sequence[Row]]
 
     def rows(self) -> Iterator[Row]:
         return chain.from_iterable(self.splits.values())

@@ -1,4 +1,4 @@
-"""Samples: rows of raw values, from JSONL and CSV files or from Python, divided into splits.
+"""Samples: rows of raw values, from files or from Python, divided into splits.
 
 A sample is a mapping from column to raw value. A value that is missing (no key, null, empty, NaN) means that the
 stream is absent in that sample.
@@ -9,13 +9,16 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmsdk.config.pipeline import SAMPLE_FILES, DataConfig
+from mmsdk.config.pipeline import ARROW_FILES, SAMPLE_FILES, DataConfig
+from mmsdk.data.shards import home_of, is_pattern, shards_of
+from mmsdk.data.tables import Table, chosen
 from mmsdk.errors import DataError, did_you_mean, listed
 
 Sample = Mapping[str, Any]
@@ -50,11 +53,14 @@ def is_missing(value: Any) -> bool:
 
 
 def read_rows(path: Path, id_column: str = "id") -> Iterator[Row]:
-    """The rows of a .jsonl or .csv file, one at a time.
+    """The rows of a file, or of the files of a pattern such as train-*.jsonl, one at a time.
 
     Raises:
         DataError: no such file, another format, or a line that cannot be read (named by its number).
     """
+    if not in_lines(path):
+        yield from open_rows(path, id_column)
+        return
     with reading(path), path.open(encoding="utf-8-sig", newline="") as file:
         yield from rows_in(file, path, id_column)
 
@@ -94,6 +100,26 @@ def reading(path: Path) -> Iterator[None]:
 
 def is_csv(path: Path) -> bool:
     return path.suffix.lower() == ".csv"
+
+
+def in_lines(path: Path) -> bool:
+    """Whether it is one file of text, of which a part can be read by itself."""
+    return path.suffix.lower() not in ARROW_FILES and not is_pattern(path)
+
+
+def open_rows(path: Path, id_column: str = "id") -> Sequence[Row]:
+    """The same rows by place: a list of those in text, a table of those that stay where they are.
+
+    Raises:
+        DataError: see `read_rows`; a shard is truncated or damaged, or the extra that reads it is not installed.
+    """
+    if path.suffix.lower() in ARROW_FILES:
+        from mmsdk.data.arrow import open_arrow
+
+        return open_arrow(shards_of(path), path.name, id_column, home_of(path))
+    if is_pattern(path):
+        return [row for shard in shards_of(path) for row in read_rows(shard, id_column)]
+    return list(read_rows(path, id_column))
 
 
 def as_row(values: Any, place: str, id_column: str = "id", folder: Path | None = None) -> Row:
@@ -154,7 +180,7 @@ def csv_header(reader: Iterator[list[str]], path: Path) -> list[str]:
     return header
 
 
-def load_splits(data: DataConfig, together: str | None = None) -> dict[str, list[Row]]:
+def load_splits(data: DataConfig, together: str | None = None) -> dict[str, Sequence[Row]]:
     """All rows of a `data:` section by split, in file order.
 
     together: a column whose equal values no holdout tears apart.
@@ -163,8 +189,8 @@ def load_splits(data: DataConfig, together: str | None = None) -> dict[str, list
         DataError: see `read_rows`; also an empty file, or a split column that is not there.
     """
     if data.path is None:
-        return {name: _not_empty(list(read_rows(path, data.id_column)), path) for name, path in data.files.items()}
-    rows = _not_empty(list(read_rows(data.path, data.id_column)), data.path)
+        return {name: _not_empty(open_rows(path, data.id_column), path) for name, path in data.files.items()}
+    rows = _not_empty(open_rows(data.path, data.id_column), data.path)
     if data.holdout:
         return held_out(rows, data, together)
     if data.split_column is None:
@@ -172,7 +198,7 @@ def load_splits(data: DataConfig, together: str | None = None) -> dict[str, list
     return _divided(rows, data.split_column, f"{data.path}: ")
 
 
-def splits_in_memory(data: InMemory, config: DataConfig | None) -> dict[str, list[Row]]:
+def splits_in_memory(data: InMemory, config: DataConfig | None) -> dict[str, Sequence[Row]]:
     """The same for Python data: a list (divided by its column "split", where it has one), or a list per split."""
     id_column = config.id_column if config is not None else "id"
     if isinstance(data, str | Path):
@@ -189,27 +215,27 @@ def splits_in_memory(data: InMemory, config: DataConfig | None) -> dict[str, lis
     return {config.train_split if config is not None else "train": rows}
 
 
-def _divided(rows: Iterable[Row], column: str, place: str = "") -> dict[str, list[Row]]:
-    splits: dict[str, list[Row]] = {}
-    for row in rows:
+def _divided(rows: Sequence[Row], column: str, place: str = "") -> dict[str, Sequence[Row]]:
+    splits: dict[str, array[int]] = {}
+    for number, row in enumerate(rows):
         name = row.values.get(column)
         if is_missing(name):
             hint = did_you_mean(column, [other for other in row.values if other != column])
             raise DataError(f"{place}sample '{row.id}' has no value in the split column '{column}'.{hint}")
-        splits.setdefault(str(name), []).append(row)
-    return splits
+        splits.setdefault(str(name), array("q")).append(number)
+    return {name: chosen(rows, places) for name, places in splits.items()}
 
 
-def _not_empty(rows: list[Row], path: Path) -> list[Row]:
+def _not_empty(rows: Sequence[Row], path: Path) -> Sequence[Row]:
     if not rows:
         raise DataError(f"{path}: there are no samples in this file")
     return rows
 
 
-def held_out(rows: list[Row], data: DataConfig, together: str | None = None) -> dict[str, list[Row]]:
+def held_out(rows: Sequence[Row], data: DataConfig, together: str | None = None) -> dict[str, Sequence[Row]]:
     """Divide by a hash of the content, or of one column, so that equal rows never stand on both sides."""
-    splits: dict[str, list[Row]] = {data.train_split: [], **{name: [] for name in data.holdout}}
-    for row in rows:
+    splits = {name: array("q") for name in (data.train_split, *data.holdout)}
+    for number, row in enumerate(rows):
         kept = row if together is None else Row(row.id, {together: str(row.values.get(together))})
         draw = int.from_bytes(content(kept, {data.id_column} - {together})[:8]) / 2**64
         name = data.train_split
@@ -218,13 +244,14 @@ def held_out(rows: list[Row], data: DataConfig, together: str | None = None) -> 
                 name = split
                 break
             draw -= share
-        splits[name].append(row)
-    return splits
+        splits[name].append(number)
+    return {name: chosen(rows, places) for name, places in splits.items()}
 
 
 def content(row: Row, without: Collection[str]) -> bytes:
     """A fingerprint of a row's values. A value that is missing counts as one that is not there."""
-    values = {name: value for name, value in row.values.items() if name not in without and not is_missing(value)}
+    values = {name: row.values[name] for name in row.values if name not in without}
+    values = {name: value for name, value in values.items() if not is_missing(value)}
     return hashlib.blake2b(json.dumps(values, sort_keys=True, default=_brief).encode(), digest_size=16).digest()
 
 
@@ -233,8 +260,11 @@ def digest(splits: Mapping[str, Sequence[Row]]) -> str:
     sha = hashlib.sha256()
     for name, rows in splits.items():
         sha.update(f"{name} {len(rows)}\n".encode())
+        if isinstance(rows, Table):
+            sha.update(rows.fingerprint().encode())
+            continue
         for row in rows:
-            sha.update(json.dumps([row.id, row.values], sort_keys=True, default=_brief).encode())
+            sha.update(json.dumps([row.id, dict(row.values)], sort_keys=True, default=_brief).encode())
     return sha.hexdigest()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
@@ -24,9 +24,9 @@ def shuffled(count: int, seed: int, stage: int, epoch: int, groups: Sequence[Has
     return [place for index in rng.permutation(len(together)) for place in rng.permutation(together[index]).tolist()]
 
 
-def batches(order: Sequence[Each], size: int) -> list[list[Each]]:
+def batches(order: Sequence[Each], size: int) -> Iterator[list[Each]]:
     """The global batches of an epoch; the last may be smaller."""
-    return [list(order[start : start + size]) for start in range(0, len(order), size)]
+    return (list(order[start : start + size]) for start in range(0, len(order), size))
 
 
 def share(batch: Sequence[int], rank: int, processes: int, parts: int = 1) -> list[list[int]]:

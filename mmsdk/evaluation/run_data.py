@@ -9,7 +9,7 @@ from typing import NamedTuple
 from mmsdk.config.file import saved_config
 from mmsdk.config.pipeline import DataConfig, PipelineConfig, StageConfig
 from mmsdk.data.grouping import grouped, load_samples
-from mmsdk.data.samples import Row, Sample, as_row, read_rows
+from mmsdk.data.samples import Row, Sample, as_row, open_rows
 from mmsdk.errors import ConfigError, DataError, did_you_mean, listed
 from mmsdk.training.run import Run
 
@@ -18,7 +18,7 @@ class Part(NamedTuple):
     """The samples of one split, and the heads that are measured on them."""
 
     split: str
-    rows: list[Row]
+    rows: Sequence[Row]
     heads: list[str]
 
 
@@ -34,7 +34,7 @@ def parts_in_memory(
     return [Part(split, in_memory(config, split, rows), names) for split, rows in data.items()]
 
 
-def in_memory(config: PipelineConfig, split: str, rows: Sequence[Sample | Row]) -> list[Row]:
+def in_memory(config: PipelineConfig, split: str, rows: Sequence[Sample | Row]) -> Sequence[Row]:
     """Rows from Python as samples."""
     read = [each if isinstance(each, Row) else as_row(each, f"{split}[{n}]") for n, each in enumerate(rows)]
     return grouped(read, config.group_by)
@@ -49,7 +49,7 @@ def parts_of_run(folder: Path, config: PipelineConfig, data: Path | None, splits
         DataError: a split that is not there, or data that cannot be read or was never in a file.
     """
     if data is not None and not splits:
-        return [Part(data.stem, grouped(list(read_rows(data)), config.group_by), list(config.heads))]
+        return [Part(data.stem, grouped(open_rows(data), config.group_by), list(config.heads))]
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder}: a saved pipeline without its run has no data of its own: give --data FILE")
     began = _began(folder)
@@ -68,7 +68,7 @@ def parts_of_run(folder: Path, config: PipelineConfig, data: Path | None, splits
     return found
 
 
-def training_samples(folder: Path, head: str, data: Path | None) -> list[Row]:
+def training_samples(folder: Path, head: str, data: Path | None) -> Sequence[Row]:
     """What a head was trained on last: of the run's own data or, where that was never in a file, of another file.
 
     Raises:

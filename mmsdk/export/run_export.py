@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -53,6 +54,6 @@ def open_with(folder: Path, engine: Engine | None = None) -> Pipeline:
     return exported
 
 
-def _rows(run: Path, pipeline: Pipeline, data: Path | None) -> list[Row]:
+def _rows(run: Path, pipeline: Pipeline, data: Path | None) -> Sequence[Row]:
     held_out = [row for part in parts_of_run(run, pipeline.config, data, []) for row in part.rows]
     return held_out or training_samples(run, next(iter(pipeline.config.heads)), data)

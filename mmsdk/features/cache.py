@@ -8,7 +8,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -71,7 +71,7 @@ class FeatureCache:
         assert isinstance(encoded, Encoded)
         distinct = list(_distinct(encoded, port, rows).items())
         own = distinct[rank::processes]  # of all: what the others have written by now must not change the shares
-        missing = [(key, where) for key, where in own if key not in encoded.store]
+        missing = [(key, row) for key, row in own if key not in encoded.store]
         values = iter(missing)
         with writing(encoded.store.folder):
             while chunk := list(islice(values, SHARD)):
@@ -81,13 +81,13 @@ class FeatureCache:
         return len(own) - len(missing), len(missing)
 
     def _encoded(
-        self, pipeline: Pipeline, port: Port, modality: Modality, values: Sequence[tuple[bytes, tuple[Row, Any]]]
+        self, pipeline: Pipeline, port: Port, modality: Modality, values: Sequence[tuple[bytes, Row]]
     ) -> Iterator[tuple[bytes, Encoding]]:
         """The encoding of each value, those of similar lengths together, so that little is padded."""
         items = []
-        for key, (row, value) in values:
+        for key, row in values:
             try:
-                items.append((key, port._replace(modality=modality).prepare(row, value)))
+                items.append((key, port._replace(modality=modality).prepare(row, port.raw(row))))
             except DecodeError:
                 continue
         items.sort(key=lambda each: modality.length(each[1]))
@@ -151,13 +151,13 @@ def encoder_key(pipeline: Pipeline, stream: str, precision: str) -> str:
     return sha.hexdigest()[:32]
 
 
-def _distinct(encoded: Encoded, port: Port, rows: Iterable[Row]) -> Mapping[bytes, tuple[Row, Any]]:
-    found: dict[bytes, tuple[Row, Any]] = {}
+def _distinct(encoded: Encoded, port: Port, rows: Iterable[Row]) -> Mapping[bytes, Row]:
+    found: dict[bytes, Row] = {}
     for row in rows:
         value = port.raw(row)
         if value is not None:
             try:
-                found.setdefault(encoded.key(value), (row, value))
+                found.setdefault(encoded.key(value), row)
             except OSError:  # no such file: told where the sample is used
                 continue
     return found

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmsdk.data.pieces import cut, read_piece
-from mmsdk.data.samples import Row, digest
+from mmsdk.data.pieces import Piece, cut, read_piece
+from mmsdk.data.samples import Row, digest, in_lines, open_rows
 from mmsdk.errors import ConfigError, DataError
 from mmsdk.folders import flush, writing
 from mmsdk.parallel.team import Team
@@ -47,10 +47,11 @@ class Parts:
 
     def __init__(self, source: Path, output: Path, whose: Mapping[str, Any], team: Team, *, resume: bool) -> None:
         self.source, self.output, self.whose, self.team = source, output, dict(whose), team
+        self.table = None if in_lines(source) else open_rows(source)
         self.folder = parts_folder(output)
         self.done: list[Path] = []
         if team.rank == 0:
-            count = sum(1 for _ in cut(source, 1))
+            count = sum(1 for _ in self._cut(1))
             if not count:
                 raise DataError(f"{source}: there are no samples in this file")
             with writing(self.folder):
@@ -84,16 +85,27 @@ class Parts:
         Returns when all processes are done; `done` are then all parts, in the order of the rows.
         """
         firsts = []
-        for piece in cut(self.source, self.each):
+        for piece in self._cut(self.each):
             firsts.append(piece.row)
             if self.team.first(f"part {piece.row}"):
-                rows = read_piece(self.source, piece)
+                rows = self._rows(piece)
                 part = self.folder / f"{piece.row:08d}-{digest({'': rows})[:16]}"
                 if not part.exists():
                     self._make(part, make, piece.row, rows)
                 self.team.put(f"part {piece.row}", part.name)
         self.team.meet("the end of the work")
         self.done = [self.folder / self.team.get(f"part {first}") for first in firsts]
+
+    def _cut(self, rows: int) -> Iterator[Piece]:
+        if self.table is None:
+            return cut(self.source, rows)
+        whole = len(self.table)
+        return (Piece(first, 0, min(rows, whole - first), 0) for first in range(0, whole, rows))
+
+    def _rows(self, piece: Piece) -> Sequence[Row]:
+        if self.table is None:
+            return read_piece(self.source, piece)
+        return self.table[piece.row : piece.row + piece.length]
 
     def _make(self, part: Path, make: Make, first: int, rows: Sequence[Row]) -> None:
         aside = part.with_name(f".writing-{part.name}")

@@ -13,6 +13,7 @@ import torch
 
 from mmsdk.config.pipeline import PipelineConfig
 from mmsdk.data.samples import Row
+from mmsdk.data.tables import Cells
 from mmsdk.errors import (
     CheckpointError,
     ConfigError,
@@ -50,6 +51,11 @@ class Port(NamedTuple):
             if isinstance(value, list | tuple) and isinstance(_first(value), str):  # only looked at, if it is numbers
                 return [_path(each, row) if isinstance(each, str) else each for each in value]
         return value
+
+    def present(self, row: Row) -> bool:
+        """Whether there is a raw value. The content of a file is not read from a table for it."""
+        cells = row.values
+        return (isinstance(cells, Cells) and any(map(cells.holds_bytes, self.columns))) or self.raw(row) is not None
 
     def prepare(self, row: Row, value: Any) -> Any:
         """The item of a raw value; an error names the sample and the column."""

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mmsdk.config.pipeline import DataConfig
+from mmsdk.config.pipeline import TEXT_FILES, DataConfig
 from mmsdk.data.columns import SUFFIXES, kind_of
 from mmsdk.data.samples import Row, held_out, is_missing, read_rows
 from mmsdk.errors import DataError, did_you_mean, listed
@@ -37,6 +37,8 @@ class Table:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if path.suffix.lower() not in TEXT_FILES:
+            raise DataError(f"{path}: expected a file that ends in {listed(TEXT_FILES)}")
         self.rows = list(islice(read_rows(path), MOST_ROWS + 1))
         self.whole = len(self.rows) <= MOST_ROWS
         self.count = len(self.rows) if self.whole else _estimated(path)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mmsdk.data.lengths import LengthBatches
 from mmsdk.data.limits import filled
 from mmsdk.data.samples import InMemory, Row, digest, splits_in_memory
 from mmsdk.data.sampling import FILLER, batches, share, shuffled
+from mmsdk.data.tables import chosen
 from mmsdk.errors import ConfigError, DataError, listed
 from mmsdk.folders import load_tree, save_tree, verify_folder, write_folder
 from mmsdk.pipeline.modalities import Modalities, Port
@@ -34,7 +36,7 @@ class StagePlan:
 
     number: int
     config: StageConfig
-    splits: dict[str, list[Row]]
+    splits: dict[str, Sequence[Row]]
     data: DataConfig | None
     weights: dict[str, float]
     epochs: int
@@ -42,7 +44,7 @@ class StagePlan:
     tokens: int | None = None
     absent: int = 0
     """Training rows without any stream; they are left out."""
-    train: list[Row] = field(default_factory=list)
+    train: Sequence[Row] = ()
     by_length: LengthBatches | None = None
     """Batches of `tokens`, once the lengths have been measured."""
 
@@ -55,13 +57,13 @@ class StagePlan:
         return self.data.valid_split if self.data is not None else "valid"
 
     @property
-    def valid(self) -> list[Row]:
+    def valid(self) -> Sequence[Row]:
         return self.splits.get(self.valid_split, [])
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> Iterator[Row]:
         """All rows of all splits."""
-        return [row for rows in self.splits.values() for row in rows]
+        return chain.from_iterable(self.splits.values())
 
     @property
     def steps_per_epoch(self) -> int:
@@ -78,7 +80,7 @@ class StagePlan:
         """The places of an epoch's batches, over all processes."""
         if self.by_length is not None:
             return self.by_length.epoch(seed, self.number, epoch)
-        return batches(shuffled(len(self.train), seed, self.number, epoch, groups), self.batch_size)
+        return list(batches(shuffled(len(self.train), seed, self.number, epoch, groups), self.batch_size))
 
 
 def plan_stages(config: PipelineConfig, data: InMemory | None, modalities: Modalities) -> list[StagePlan]:
@@ -87,7 +89,7 @@ def plan_stages(config: PipelineConfig, data: InMemory | None, modalities: Modal
     Raises:
         DataError: no data, or nothing to train on.
     """
-    read: list[tuple[DataConfig | None, dict[str, list[Row]]]] = []
+    read: list[tuple[DataConfig | None, dict[str, Sequence[Row]]]] = []
     plans = []
     for number, stage in enumerate(config.steps()):
         source = stage.data or config.data
@@ -113,7 +115,7 @@ def plan_stages(config: PipelineConfig, data: InMemory | None, modalities: Modal
             config.training.batch_tokens if stage.batch_size is None else None,
         )
         rows = splits.get(plan.train_split, [])
-        plan.train = [row for row in rows if any(port.raw(row) is not None for port in modalities.stream_ports)]
+        plan.train = with_streams(rows, modalities)
         plan.absent = len(rows) - len(plan.train)
         if not plan.train:
             where = f" in stage '{stage.name}'" if config.stages else ""
@@ -123,6 +125,13 @@ def plan_stages(config: PipelineConfig, data: InMemory | None, modalities: Modal
             )
         plans.append(plan)
     return plans
+
+
+def with_streams(rows: Sequence[Row], modalities: Modalities) -> Sequence[Row]:
+    """The rows with one stream at least."""
+    ports = sorted(modalities.stream_ports, key=lambda port: port.modality.reads_files)  # what is small first
+    usable = (place for place, row in enumerate(rows) if any(port.present(row) for port in ports))
+    return chosen(rows, usable)
 
 
 @dataclass
@@ -264,8 +273,9 @@ def open_job(
         threads = choose_threads(config.training.threads)
         facts = {"resolved": resolved.model_dump(mode="json"), "data": fingerprint}
         run.begin(config, facts | {"processes": processes, "threads": threads})
-        rows = {id(row): row for plan in stages for row in plan.train}  # stages may share data
-        modalities.fit(rows.values, warm_start.restore(modalities) if warm_start is not None else ())
+        train = {id(plan.splits): plan.train for plan in stages}  # stages may share data
+        known = warm_start.restore(modalities) if warm_start is not None else ()
+        modalities.fit(lambda: chain.from_iterable(train.values()), known)
         if config.training.on_error == "raise":
             require_targets(stages, modalities)
         write_folder(run.modalities, lambda aside: save_tree(modalities.state(), aside / "modalities"))
