@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,27 @@ def as_feather(path: Path, rows: Rows) -> Path:
     return path
 
 
-WRITERS = {".jsonl": as_jsonl, ".parquet": as_parquet, ".arrow": as_arrow, ".feather": as_feather}
+def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    tar.addfile(member, BytesIO(content))
+
+
+def as_tar(path: Path, rows: Rows) -> Path:
+    """The id of a row as its key, everything else in a .json; texts and bytes in members of their own."""
+    with tarfile.open(path, "w") as tar:
+        for row in rows:
+            rest = {name: value for name, value in row.items() if name not in ("id", "text") and value is not None}
+            for name, value in list(rest.items()):
+                if isinstance(value, bytes):
+                    add(tar, f"{row['id']}.{name}", rest.pop(name))
+            add(tar, f"{row['id']}.json", json.dumps(rest).encode())
+            if "text" in row:
+                add(tar, f"{row['id']}.text", row["text"].encode())
+    return path
+
+
+WRITERS = {".jsonl": as_jsonl, ".parquet": as_parquet, ".arrow": as_arrow, ".feather": as_feather, ".tar": as_tar}
 
 
 def in_shards(folder: Path, rows: Rows, suffix: str, count: int = 3) -> Path:

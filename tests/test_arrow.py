@@ -32,6 +32,7 @@ from tests.programs import made_up
 
 TRAIN, VALID = made_up.samples(33), made_up.samples(9, seed=1)
 KINDS = (".parquet", ".arrow", ".feather")
+"""Those of this module; tar shards share some of the tests."""
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +54,7 @@ def trained(folder: Path, data: dict[str, Any], name: str, **training: Any) -> t
     return outcome(folder / name)
 
 
-@pytest.mark.parametrize("suffix", KINDS)
+@pytest.mark.parametrize("suffix", [*KINDS, ".tar"])
 def test_the_same_weights_as_of_json_lines(tmp_path: Path, suffix: str) -> None:
     text = {
         "train": shards.as_jsonl(tmp_path / "t.jsonl", TRAIN),

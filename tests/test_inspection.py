@@ -219,7 +219,7 @@ def test_a_free_text_called_target_is_no_label(tmp_path: Path) -> None:
     [
         ("t.jsonl", {"label": "txt"}, "there is no column 'txt'. Did you mean 'text'?"),
         ("t.jsonl", {"split_column": "prt"}, "no value in the split column 'prt'. Did you mean 'part'?"),
-        ("t.txt", {}, "expected a table that ends in '.jsonl', '.csv', or a pipeline in '.yaml'"),
+        ("t.txt", {}, "expected a table that ends in '.jsonl', '.csv', '.parquet', '.arrow', '.feather', '.tar', or"),
         ("no.csv", {}, "there is no such file"),
     ],
 )

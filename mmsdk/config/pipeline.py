@@ -25,7 +25,8 @@ from mmsdk.fields import ConfigPath, Fraction, Name, Positive, Strict, errors_at
 
 TEXT_FILES = (".jsonl", ".csv")
 ARROW_FILES = (".parquet", ".arrow", ".feather")
-SAMPLE_FILES = (*TEXT_FILES, *ARROW_FILES)
+TAR_FILES = (".tar",)
+SAMPLE_FILES = (*TEXT_FILES, *ARROW_FILES, *TAR_FILES)
 SCHEMA_VERSION = "schema_version"
 
 

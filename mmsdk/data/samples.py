@@ -16,7 +16,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmsdk.config.pipeline import ARROW_FILES, SAMPLE_FILES, DataConfig
+from mmsdk.config.pipeline import ARROW_FILES, SAMPLE_FILES, TAR_FILES, DataConfig
 from mmsdk.data.shards import home_of, is_pattern, shards_of
 from mmsdk.data.tables import Table, chosen
 from mmsdk.errors import DataError, did_you_mean, listed
@@ -104,7 +104,7 @@ def is_csv(path: Path) -> bool:
 
 def in_lines(path: Path) -> bool:
     """Whether it is one file of text, of which a part can be read by itself."""
-    return path.suffix.lower() not in ARROW_FILES and not is_pattern(path)
+    return path.suffix.lower() not in (*ARROW_FILES, *TAR_FILES) and not is_pattern(path)
 
 
 def open_rows(path: Path, id_column: str = "id") -> Sequence[Row]:
@@ -117,6 +117,10 @@ def open_rows(path: Path, id_column: str = "id") -> Sequence[Row]:
         from mmsdk.data.arrow import open_arrow
 
         return open_arrow(shards_of(path), path.name, id_column, home_of(path))
+    if path.suffix.lower() in TAR_FILES:
+        from mmsdk.data.tar import open_tar
+
+        return open_tar(shards_of(path))
     if is_pattern(path):
         return [row for shard in shards_of(path) for row in read_rows(shard, id_column)]
     return list(read_rows(path, id_column))
