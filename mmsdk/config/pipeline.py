@@ -63,17 +63,31 @@ class StreamConfig(Strict):
         return self
 
 
+class HubConfig(Strict):
+    """A data set of the Hugging Face hub, with the splits that it has. No script of it is ever run."""
+
+    name: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="owner/name")
+    subset: str | None = Field(None, description="where it has several, such as languages")
+    revision: str | None = Field(None, description="a commit to stay with, whatever its owner changes later")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, data: Any) -> Any:
+        return {"name": data} if isinstance(data, str) else data
+
+
 class DataConfig(Strict):
-    """Where the samples are: one file, or one per split (any key that is not listed here names a split)."""
+    """Where the samples are: in one place, or one per split (any key that is not listed here names a split)."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, ConfigPath]
 
-    path: ConfigPath | None = Field(None, description="a file with all samples, or a pattern of several")
+    path: ConfigPath | None = Field(None, description="a file, a pattern of several, or a folder, with all samples")
+    hub: HubConfig | None = Field(None, description="instead of `path`: a data set of the Hugging Face hub")
     split_column: str | None = Field(None, description="the column of `path` that names each row's split")
     holdout: dict[Name, Annotated[float, Field(gt=0, lt=1)]] = Field(
         {},
-        description="fractions of `path` to hold out, such as {valid: 0.1, test: 0.1}; equal rows stay together",
+        description="fractions to hold out of `path`, such as {valid: 0.1, test: 0.1}; equal rows stay together",
     )
     train_split: str = Field("train", description="the split that is trained on")
     valid_split: str = Field("valid", description="the split that chooses the best checkpoint, where there is one")
@@ -98,9 +112,13 @@ class DataConfig(Strict):
                 raise errors_at("data", [((name,), f"'{name}' {what}{hint}")])
         if self.path is not None and files:
             raise errors_at("data", [((files[0],), f"'{files[0]}' beside 'path': give one file, or one per split")])
-        if self.path is None and not files:
+        if self.hub is not None and (self.path or files):
+            raise errors_at(
+                "data", [(("hub",), f"'hub' beside '{'path' if self.path else files[0]}': give one of them")]
+            )
+        if self.path is None and self.hub is None and not files:
             raise errors_at("data", [((), "needs 'path: FILE', or one file per split such as 'train: FILE'")])
-        if self.path is None and (self.split_column or self.holdout):
+        if files and (self.split_column or self.holdout):
             raise errors_at(
                 "data", [((), "'split_column' and 'holdout' divide the file of 'path', which is not given")]
             )
@@ -109,6 +127,11 @@ class DataConfig(Strict):
         if sum(self.holdout.values()) >= 1:
             raise errors_at("data", [(("holdout",), "the fractions leave nothing to train on")])
         return self
+
+    @property
+    def place(self) -> str:
+        """Where all samples are, for messages."""
+        return str(self.path) if self.path is not None else f"hub '{self.hub.name}'" if self.hub is not None else "data"
 
     @property
     def files(self) -> dict[str, Path]:

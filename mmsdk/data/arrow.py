@@ -7,7 +7,7 @@ into its cache, and maps that: memory holds what is looked at, and a second run 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,6 +131,18 @@ def require_datasets() -> Any:
     return datasets
 
 
+def table_of(dataset: Any, place: str, id_column: str, folder: Path | None) -> ArrowTable:
+    """The rows of a `datasets.Dataset` whose files have been written whole.
+
+    Raises:
+        DataError: one of them is truncated.
+    """
+    files = [Path(each["filename"]) for each in dataset.cache_files]
+    for file in files:
+        require_whole(file)
+    return ArrowTable(dataset, place, id_column, folder, fingerprint_of(files))
+
+
 def open_arrow(files: Sequence[Path], place: str, id_column: str, folder: Path) -> ArrowTable:
     """The rows of .parquet, .arrow or .feather files, one file after the other.
 
@@ -139,18 +151,18 @@ def open_arrow(files: Sequence[Path], place: str, id_column: str, folder: Path) 
     """
     datasets = require_datasets()
     for file in files:
-        _require_whole(file)
+        require_whole(file)
     builder = BUILDERS[files[0].suffix.lower()]
     try:
-        with _quiet(datasets):
+        with quiet(datasets):
             found = datasets.load_dataset(builder, data_files={"train": [str(file) for file in files]}, split="train")
     except Exception as error:  # of whatever kind the reader of a format has
-        raise DataError(f"{_culprit(files) or place}: cannot be read: {_why(error)}") from None
+        raise DataError(f"{_culprit(files) or place}: cannot be read: {why(error)}") from None
     return ArrowTable(found, place, id_column, folder, fingerprint_of(files))
 
 
 @contextmanager
-def _quiet(datasets: Any) -> Iterator[None]:
+def quiet(datasets: Any) -> Iterator[None]:
     """No progress where nobody sits in front, and no words of its own on errors that are told anyway."""
     shown, level = datasets.are_progress_bars_disabled(), datasets.logging.get_verbosity()
     if not sys.stderr.isatty():
@@ -164,14 +176,14 @@ def _quiet(datasets: Any) -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-def _why(error: BaseException) -> str:
+def why(error: BaseException) -> str:
     """The last of the errors that led to each other says what is wrong."""
     while error.__cause__ is not None:
         error = error.__cause__
     return str(error).strip().split("\n")[0] or type(error).__name__
 
 
-def _require_whole(file: Path) -> None:
+def require_whole(file: Path) -> None:
     """A shard that was cut off is told by its end, before any of it is read.
 
     Raises:
@@ -190,7 +202,7 @@ def _require_whole(file: Path) -> None:
             opened.seek(max(opened.tell() - len(STREAM_END), 0))
             ends = opened.read()
     except (OSError, pyarrow.ArrowException) as error:
-        raise DataError(f"{file}: truncated or damaged: {_why(error)}") from None
+        raise DataError(f"{file}: truncated or damaged: {why(error)}") from None
     if begins == b"FEA1":
         raise DataError(f"{file}: written in version 1 of Feather: write it once more, with any pyarrow of today")
     end = FILE_MARK if begins == FILE_MARK else STREAM_END
@@ -205,7 +217,7 @@ def _culprit(files: Sequence[Path]) -> str | None:
             for _ in batches_of(file):
                 pass
         except Exception as error:
-            return f"{file} ({_why(error)})"
+            return f"{file} ({why(error)})"
     return None
 
 
@@ -226,11 +238,3 @@ def batches_of(file: Path) -> Iterator[pyarrow.RecordBatch]:
             yield from (reader.get_batch(number) for number in range(reader.num_record_batches))
         else:
             yield from pyarrow.ipc.open_stream(source)
-
-
-def tables_of(found: Mapping[Any, Any], place: str, id_column: str, folder: Path | None) -> dict[str, ArrowTable]:
-    """The splits of a `datasets.DatasetDict`."""
-    return {
-        str(name): ArrowTable(each, f"{place}/{name}", id_column, folder, each._fingerprint)
-        for name, each in found.items()
-    }

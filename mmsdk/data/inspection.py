@@ -115,9 +115,9 @@ def _open(path: Path, split_column: str | None) -> tuple[PipelineConfig | None, 
             raise ConfigError(f"--split-column is for tables; {path} says it in 'data: {{split_column: ...}}'")
         config = load_config(path)
         return config, _of_config(config, path)
-    if path.suffix.lower() not in SAMPLE_FILES:
+    if path.suffix.lower() not in SAMPLE_FILES and not path.is_dir():
         raise DataError(f"{path}: expected a table that ends in {listed(SAMPLE_FILES)}, or a pipeline in '.yaml'")
-    if split_column is None:
+    if split_column is None and not path.is_dir():
         first = next(read_rows(path), None)
         split_column = "split" if first is not None and "split" in first.values else None
     data = DataConfig(path=path, split_column=split_column)

@@ -104,7 +104,7 @@ def is_csv(path: Path) -> bool:
 
 def in_lines(path: Path) -> bool:
     """Whether it is one file of text, of which a part can be read by itself."""
-    return path.suffix.lower() not in (*ARROW_FILES, *TAR_FILES) and not is_pattern(path)
+    return not (path.suffix.lower() in (*ARROW_FILES, *TAR_FILES) or is_pattern(path) or path.is_dir())
 
 
 def open_rows(path: Path, id_column: str = "id") -> Sequence[Row]:
@@ -113,6 +113,13 @@ def open_rows(path: Path, id_column: str = "id") -> Sequence[Row]:
     Raises:
         DataError: see `read_rows`; a shard is truncated or damaged, or the extra that reads it is not installed.
     """
+    if path.is_dir():
+        from mmsdk.data.hub import open_folder
+
+        splits = open_folder(path, id_column, "train")
+        if len(splits) > 1:
+            raise DataError(f"{path}: has several splits ({listed(splits)}): name the files of one of them")
+        return next(iter(splits.values()))
     if path.suffix.lower() in ARROW_FILES:
         from mmsdk.data.arrow import open_arrow
 
@@ -192,14 +199,38 @@ def load_splits(data: DataConfig, together: str | None = None) -> dict[str, Sequ
     Raises:
         DataError: see `read_rows`; also an empty file, or a split column that is not there.
     """
-    if data.path is None:
-        return {name: _not_empty(open_rows(path, data.id_column), path) for name, path in data.files.items()}
-    rows = _not_empty(open_rows(data.path, data.id_column), data.path)
+    splits = _given_splits(data)
+    if data.split_column is not None:
+        if len(splits) > 1:
+            raise DataError(f"{data.place}: has splits already ({listed(splits)}): leave 'split_column' out")
+        return _divided(next(iter(splits.values())), data.split_column, f"{data.place}: ")
     if data.holdout:
-        return held_out(rows, data, together)
-    if data.split_column is None:
-        return {data.train_split: rows}
-    return _divided(rows, data.split_column, f"{data.path}: ")
+        rows = splits.pop(data.train_split, None)
+        if rows is None:
+            raise DataError(
+                f"{data.place}: has no split '{data.train_split}' to hold rows out of, but {listed(splits)}"
+            )
+        twice = [name for name in data.holdout if name in splits]
+        if twice:
+            raise DataError(f"{data.place}: has a split '{twice[0]}' already: hold rows out for one of another name")
+        return {**held_out(rows, data, together), **splits}
+    return splits
+
+
+def _given_splits(data: DataConfig) -> dict[str, Sequence[Row]]:
+    """The splits that stand apart already: in files of their own, or in a data set that has some."""
+    if data.files:
+        return {name: _not_empty(open_rows(path, data.id_column), path) for name, path in data.files.items()}
+    if data.path is not None and not data.path.is_dir():
+        return {data.train_split: _not_empty(open_rows(data.path, data.id_column), data.path)}
+    from mmsdk.data.hub import open_folder, open_hub
+
+    if data.path is not None:
+        found = open_folder(data.path, data.id_column, data.train_split)
+    else:
+        assert data.hub is not None
+        found = open_hub(data.hub, data.id_column)
+    return {name: _not_empty(rows, f"{data.place}: split '{name}'") for name, rows in found.items()}
 
 
 def splits_in_memory(data: InMemory, config: DataConfig | None) -> dict[str, Sequence[Row]]:
@@ -230,7 +261,7 @@ def _divided(rows: Sequence[Row], column: str, place: str = "") -> dict[str, Seq
     return {name: chosen(rows, places) for name, places in splits.items()}
 
 
-def _not_empty(rows: Sequence[Row], path: Path) -> Sequence[Row]:
+def _not_empty(rows: Sequence[Row], path: Path | str) -> Sequence[Row]:
     if not rows:
         raise DataError(f"{path}: there are no samples in this file")
     return rows

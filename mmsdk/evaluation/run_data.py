@@ -85,7 +85,7 @@ def training_samples(folder: Path, head: str, data: Path | None) -> Sequence[Row
     rows = load_samples(source, began.group_by).get(source.train_split, [])
     if not rows:
         raise DataError(
-            f"{source.path}: there are no rows of the split '{source.train_split}', to learn the prior from"
+            f"{source.place}: there are no rows of the split '{source.train_split}', to learn the prior from"
         )
     return rows
 
