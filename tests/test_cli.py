@@ -145,6 +145,7 @@ def test_help_lists_our_commands_and_those_of_plugins(cli: Cli, bring: Callable[
         "predict",
         "embed",
         "export",
+        "push",
         "doctor",
         "plugins",
     ]

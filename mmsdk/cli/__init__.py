@@ -75,7 +75,6 @@ app = typer.Typer(
     help="Multimodal fusion from plugins: declare a pipeline in a config, train it, use it.",
 )
 for module in (
-    push,
     quickstart,
     new,
     validate,
