@@ -22,7 +22,8 @@ from mmsdk.config.pipeline import DataConfig, GroupBy
 from mmsdk.data.arrow import ArrowTable
 from mmsdk.data.grouping import load_samples
 from mmsdk.data.inspection import inspect
-from mmsdk.data.samples import load_splits, open_rows, read_rows
+from mmsdk.data.samples import open_rows, read_rows
+from mmsdk.data.splits import load_splits
 from mmsdk.data.tables import Table
 from mmsdk.errors import DataError
 from mmsdk.training import loop

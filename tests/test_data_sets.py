@@ -12,7 +12,8 @@ import pytest
 import mmsdk
 from mmsdk.config.pipeline import DataConfig
 from mmsdk.data.inspection import inspect
-from mmsdk.data.samples import Row, digest, load_splits, open_rows, read_rows
+from mmsdk.data.samples import Row, digest, open_rows, read_rows
+from mmsdk.data.splits import load_splits
 from mmsdk.data.tables import Table
 from mmsdk.errors import DataError
 from tests import shards, tables

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmsdk.config.file import load_config
-from mmsdk.data.samples import load_splits
+from mmsdk.data.splits import load_splits
 from mmsdk.errors import DataError
 from mmsdk.quickstart.digits import ABSENT, SPLITS, write_data
 from mmsdk.quickstart.floors import complete, floors

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from mmsdk.config.pipeline import DataConfig
-from mmsdk.data.samples import Row, as_row, content, digest, is_missing, load_splits, read_rows, splits_in_memory
+from mmsdk.data.samples import Row, as_row, content, digest, is_missing, read_rows
+from mmsdk.data.splits import load_splits, splits_in_memory
 from mmsdk.errors import DataError
 
 
@@ -102,7 +103,7 @@ def test_no_file_and_a_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no such file"):
         list(read_rows(tmp_path / "no.csv"))
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="cannot be opened"):
         list(read_rows(tmp_path / "folder.csv"))
 
 

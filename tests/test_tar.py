@@ -15,7 +15,8 @@ import pytest
 import mmsdk
 from mmsdk.config.pipeline import DataConfig
 from mmsdk.data.inspection import inspect
-from mmsdk.data.samples import digest, load_splits, open_rows, read_rows
+from mmsdk.data.samples import digest, open_rows, read_rows
+from mmsdk.data.splits import load_splits
 from mmsdk.data.tables import Joined, Table
 from mmsdk.data.tar import END, TarTable
 from mmsdk.errors import DataError, DecodeError

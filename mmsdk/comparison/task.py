@@ -58,6 +58,8 @@ def task_of(
     whole = next(each.config for each in found if each.level != SINGLE).resolve()
     modalities = Modalities(whole)
     plan = plan_stages(whole, data, modalities)[-1]
+    if plan.streamed is not None:
+        raise ConfigError("data.streaming: nothing is compared on streamed rows: leave it out, and name fewer shards")
     name = _split(plan, split)
     targets = [port for port in modalities.target_ports if port.name == head]
     rows = with_streams(plan.splits[name], modalities)

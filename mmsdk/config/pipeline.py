@@ -76,6 +76,14 @@ class HubConfig(Strict):
         return {"name": data} if isinstance(data, str) else data
 
 
+class StreamingConfig(Strict):
+    """Read the training rows one after the other, where they are too many to be looked up by place."""
+
+    steps_per_epoch: Positive = Field(description="batches that are called an epoch; shards may end before or after")
+    buffer: Positive = Field(1000, description="rows that wait to be drawn from: more mix better, and take more memory")
+    fit_rows: Positive = Field(100_000, description="rows that vocabularies, labels and statistics are learned from")
+
+
 class DataConfig(Strict):
     """Where the samples are: in one place, or one per split (any key that is not listed here names a split)."""
 
@@ -89,6 +97,7 @@ class DataConfig(Strict):
         {},
         description="fractions to hold out of `path`, such as {valid: 0.1, test: 0.1}; equal rows stay together",
     )
+    streaming: StreamingConfig | None = Field(None, description="read the rows that are trained on shard by shard")
     train_split: str = Field("train", description="the split that is trained on")
     valid_split: str = Field("valid", description="the split that chooses the best checkpoint, where there is one")
     id_column: str = "id"
@@ -122,11 +131,20 @@ class DataConfig(Strict):
             raise errors_at(
                 "data", [((), "'split_column' and 'holdout' divide the file of 'path', which is not given")]
             )
+        if self.streaming is not None and (self.split_column or self.holdout):
+            ways = "'split_column' and 'holdout' have to see all rows first: give each split files of its own"
+            raise errors_at("data", [(("streaming",), ways)])
+        if self.streaming is not None and files and self.train_split not in files:
+            raise errors_at("data", [(("streaming",), f"needs a file for the split '{self.train_split}'")])
         if self.split_column and self.holdout:
             raise errors_at("data", [(("holdout",), "'holdout' beside 'split_column': give one of them")])
         if sum(self.holdout.values()) >= 1:
             raise errors_at("data", [(("holdout",), "the fractions leave nothing to train on")])
         return self
+
+    def streams(self, split: str) -> bool:
+        """Whether the rows of a split are read one after the other."""
+        return self.streaming is not None and split == self.train_split
 
     @property
     def place(self) -> str:

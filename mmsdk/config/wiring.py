@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mmsdk.config.balance import complaint
+from mmsdk.config.balance import GradientBlendConfig, complaint
 from mmsdk.errors import did_you_mean, listed
 from mmsdk.formats import Source
 from mmsdk.plugins.registry import registry
@@ -22,7 +22,7 @@ FUSED = "fused"
 def problems(config: PipelineConfig) -> list[Problem]:
     """Everything that does not fit, each with its place in the config."""
     sharing = list(_sharing(config))
-    found = [*sharing, *_streams(config), *_heads(config), *_groups(config), *_training(config)]
+    found = [*sharing, *_streams(config), *_heads(config), *_groups(config), *_training(config), *_streaming(config)]
     if sharing:
         return found  # the others ask for the owners of streams
     stages = list(_stages(config))
@@ -179,6 +179,24 @@ def _groups(config: PipelineConfig) -> Iterator[Problem]:
         if target is not None and not target.reads_lists:
             message = f"`group_by` makes lists, but target '{target.type_name()}' is a single value"
             yield ("heads", name, "target"), f"{message}: use head 'token_classification' for a label per row."
+
+
+def _streaming(config: PipelineConfig) -> Iterator[Problem]:
+    """What has to look all rows up, and rows that come one after the other."""
+    sources = {"data": config.data, **{f"stages.{number}.data": each.data for number, each in enumerate(config.stages)}}
+    streamed = next((name for name, data in sources.items() if data is not None and data.streaming is not None), None)
+    if streamed is None:
+        return
+    training = config.training
+    looking: dict[Where, object] = {
+        ("group_by",): config.group_by,
+        ("training", "group"): training.group,
+        ("training", "batch_tokens"): training.batch_tokens,
+        ("training", "balance"): training.balance if isinstance(training.balance, GradientBlendConfig) else None,
+    }
+    for where, value in looking.items():
+        if value is not None:
+            yield where, f"Looks all training rows up, but '{streamed}.streaming' streams them: remove one of the two."
 
 
 def _stages(config: PipelineConfig) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ into its cache, and maps that: memory holds what is looked at, and a second run 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 BUILDERS = {".parquet": "parquet", ".arrow": "arrow", ".feather": "arrow"}
 FILE = {"bytes", "path"}
 """The fields of a picture or a sound in an Arrow table: its content, or where that is."""
+AT_ONCE = 64
+"""Rows that are decoded at a time where all are read one after the other: pictures may be among them."""
 STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 FILE_MARK = b"ARROW1"
 
@@ -37,11 +39,7 @@ class ArrowTable(Table):
         self.dataset = dataset if dataset._indices is None else dataset.flatten_indices()
         self.place, self.id_column, self.folder, self._fingerprint = place, id_column, folder, fingerprint
         self._columns: dict[str, pyarrow.ChunkedArray] = {}
-        self.labels = {
-            name: list(feature.names)
-            for name, feature in self.dataset.features.items()
-            if type(feature).__name__ == "ClassLabel"
-        }
+        self.labels = labels_of(self.dataset.features)
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -76,10 +74,7 @@ class ArrowCells(Cells):
         if column not in self.table.dataset.features:
             raise KeyError(column)
         value = self.table.scalar(column, self.place).as_py()
-        if column in self.table.labels:
-            names = self.table.labels[column]
-            return names[value] if value is not None and 0 <= value < len(names) else None  # -1 is no label
-        return _plain(value)
+        return plain(value, self.table.labels.get(column))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.table.columns)
@@ -104,14 +99,22 @@ def _is_binary(scalar: Any) -> bool:
     return str(scalar.type) in ("binary", "large_binary")
 
 
-def _plain(value: Any) -> Any:
-    """Bytes or a path where a file is stored, also in lists of files."""
+def labels_of(features: Mapping[str, Any] | None) -> dict[str, list[str]]:
+    """By column of class labels, which are stored as numbers: their names."""
+    found = (features or {}).items()
+    return {name: list(feature.names) for name, feature in found if type(feature).__name__ == "ClassLabel"}
+
+
+def plain(value: Any, labels: Sequence[str] | None = None) -> Any:
+    """The name of a label; bytes or a path where a file is stored, also in lists of files."""
+    if labels is not None:
+        return labels[value] if value is not None and 0 <= value < len(labels) else None  # -1 is no label
     if isinstance(value, dict):
         if value.keys() == FILE:
             return value["bytes"] if value["bytes"] is not None else value["path"]
-        return {name: _plain(each) for name, each in value.items()}
+        return {name: plain(each) for name, each in value.items()}
     if isinstance(value, list) and any(isinstance(each, dict) for each in value):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     return value
 
 
@@ -228,7 +231,7 @@ def batches_of(file: Path) -> Iterator[pyarrow.RecordBatch]:
 
     if file.suffix.lower() == ".parquet":
         with pyarrow.parquet.ParquetFile(file) as table:
-            yield from table.iter_batches(1024)
+            yield from table.iter_batches(AT_ONCE)
         return
     with pyarrow.memory_map(str(file)) as source:
         begins = source.read(len(FILE_MARK))
@@ -238,3 +241,30 @@ def batches_of(file: Path) -> Iterator[pyarrow.RecordBatch]:
             yield from (reader.get_batch(number) for number in range(reader.num_record_batches))
         else:
             yield from pyarrow.ipc.open_stream(source)
+
+
+def rows_of(file: Path, id_column: str) -> Iterator[Row]:
+    """The rows of one file from the first to the last, without a copy of it in a cache.
+
+    Raises:
+        DataError: it is truncated or damaged.
+    """
+    datasets = require_datasets()
+    require_whole(file)
+    labels: dict[str, list[str]] | None = None
+    number, folder = 0, file.absolute().parent
+    batches = batches_of(file)
+    while True:
+        try:
+            batch = next(batches, None)
+        except Exception as error:
+            raise DataError(f"{file}: cannot be read after row {number}: {why(error)}") from None
+        if batch is None:
+            return
+        if labels is None:
+            labels = labels_of(datasets.Features.from_arrow_schema(batch.schema))
+        for start in range(0, len(batch), AT_ONCE):
+            for values in batch.slice(start, AT_ONCE).to_pylist():
+                number += 1
+                found = {name: plain(value, labels.get(name)) for name, value in values.items()}
+                yield as_row(found, f"{file.name}:{number}", id_column, folder)

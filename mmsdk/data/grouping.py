@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mmsdk.config.pipeline import DataConfig, GroupBy
-from mmsdk.data.samples import Row, load_splits
+from mmsdk.data.samples import Row
+from mmsdk.data.splits import load_splits
 from mmsdk.data.tables import Table
 from mmsdk.errors import DataError, did_you_mean
 

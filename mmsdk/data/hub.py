@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from mmsdk.config.pipeline import HubConfig
-from mmsdk.data.arrow import ArrowTable, quiet, require_datasets, table_of, why
+from mmsdk.config.pipeline import DataConfig, HubConfig
+from mmsdk.data.arrow import ArrowTable, labels_of, plain, quiet, require_datasets, table_of, why
+from mmsdk.data.samples import Row, as_row
+from mmsdk.data.streaming import Shard
+from mmsdk.data.tables import fingerprint_of
 from mmsdk.errors import DataError, listed
 
 KINDS = ("parquet", "arrow", "json", "csv", "text", "imagefolder", "audiofolder")
@@ -43,6 +50,58 @@ def open_hub(hub: HubConfig, id_column: str) -> dict[str, ArrowTable]:
     datasets = require_datasets()
     require_remote(hub)
     return _opened(datasets, hub.name, None, id_column, path=hub.name, name=hub.subset, revision=hub.revision)
+
+
+def open_streams(data: DataConfig) -> tuple[dict[str, list[Shard]], str]:
+    """The shards of each split of a data set or a folder, which are read where they are, and what tells them apart.
+
+    Raises:
+        DataError: see `open_hub` and `open_folder`.
+    """
+    datasets = require_datasets()
+    if data.hub is not None:
+        require_remote(data.hub)
+        hub = data.hub
+        builder = builder_of(datasets, data.place, path=hub.name, name=hub.subset, revision=hub.revision)
+        home = None
+    else:
+        assert data.path is not None
+        if any((data.path / name).is_file() for name in SAVED):
+            raise DataError(f"{data.place}: lies on this disk already and is mapped: leave 'streaming' out")
+        builder = builder_of(datasets, data.place, path=str(data.path.absolute()))
+        home = data.path.absolute()
+    files = [str(each) for each in (builder.config.data_files or {}).get(data.train_split, [])]
+    local = [Path(each) for each in files if "://" not in each]
+    told = fingerprint_of(local) if len(local) == len(files) else hashlib.sha256(repr(files).encode()).hexdigest()
+    try:
+        with quiet(datasets):
+            found = builder.as_streaming_dataset()
+    except Exception as error:
+        raise DataError(f"{data.place}: cannot be opened: {why(error)[:300]}") from None
+    return {str(name): _shards(each, data, str(name), home) for name, each in found.items()}, told
+
+
+def _shards(dataset: Any, data: DataConfig, split: str, home: Path | None) -> list[Shard]:
+    labels = labels_of(dataset.features)
+    raw = dataset.decode(False) if dataset.features else dataset
+    whole = raw.num_shards
+    return [
+        partial(_rows, raw.shard(whole, number), f"{data.place}/{split}/{number}", labels, data.id_column, home)
+        for number in range(whole)
+    ]
+
+
+def _rows(shard: Any, name: str, labels: dict[str, list[str]], id_column: str, home: Path | None) -> Iterator[Row]:
+    rows = iter(shard)
+    for number in count(1):
+        try:
+            values = next(rows, None)
+        except Exception as error:
+            raise DataError(f"{name}: cannot be read after row {number - 1}: {why(error)[:300]}") from None
+        if values is None:
+            return
+        found = {column: plain(value, labels.get(column)) for column, value in values.items()}
+        yield as_row(found, f"{name}:{number}", id_column, home)
 
 
 def require_remote(hub: HubConfig) -> None:

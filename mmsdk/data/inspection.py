@@ -19,7 +19,8 @@ from mmsdk.data.grouping import grouped_splits, places
 from mmsdk.data.limits import filled
 from mmsdk.data.overlap import Overlaps, Splits, apart, duplicates, equal_files, equal_rows, equal_texts
 from mmsdk.data.readable import FileColumn, Reader, unreadable
-from mmsdk.data.samples import Row, load_splits, read_rows
+from mmsdk.data.samples import Row, read_rows
+from mmsdk.data.splits import load_splits
 from mmsdk.errors import ConfigError, DataError, MmsdkError, did_you_mean, listed
 
 if TYPE_CHECKING:
@@ -131,6 +132,8 @@ def _of_config(config: PipelineConfig, path: Path) -> Tables:
         data = stage.data or config.data
         if data is None:
             raise DataError(f"{path}: there is no data to look at: add 'data: {{path: FILE}}'")
+        if data.streaming is not None:
+            raise DataError(f"{path}: the training rows are streamed: look at one of the shards, mmsdk data SHARD")
         if data not in sources.values():
             sources[f"{stage.name}/"] = data
     return _of_data(sources if len(sources) > 1 else dict.fromkeys([""], *sources.values()), config.group_by)

@@ -21,7 +21,7 @@ def walk(folder: Path) -> dict[str, Any]:
     Raises:
         DataError: the folder is there already, or scikit-learn is missing.
     """
-    from mmsdk.data.samples import load_splits
+    from mmsdk.data.splits import load_splits
     from mmsdk.quickstart.digits import SPLITS, load_digits, write_data
     from mmsdk.quickstart.floors import floors
 

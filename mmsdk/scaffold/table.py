@@ -11,7 +11,8 @@ from typing import Any
 
 from mmsdk.config.pipeline import TEXT_FILES, DataConfig
 from mmsdk.data.columns import SUFFIXES, kind_of
-from mmsdk.data.samples import Row, held_out, is_missing, read_rows
+from mmsdk.data.samples import Row, is_missing, read_rows
+from mmsdk.data.splits import held_out
 from mmsdk.errors import DataError, did_you_mean, listed
 from mmsdk.proposal import Column, is_file
 

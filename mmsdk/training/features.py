@@ -19,6 +19,8 @@ def read_features(job: Job, plan: StagePlan, progress: Progress, wait: Callable[
     pipeline, precision = job.pipeline, job.config.training.feature_cache
     pipeline.ports = pipeline.modalities.stream_ports
     wanted = cachable(pipeline, plan.weights) if precision != "off" else {}
+    if plan.streamed is not None:
+        wanted = dict.fromkeys(wanted, "its rows are streamed, and may never come again")
     known: dict[str, Port] = {}
     for stream, reason in wanted.items():
         if reason is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,10 @@ from mmsdk.data.collate import Collated, Collator, identity
 from mmsdk.data.grouping import grouped_splits, load_samples
 from mmsdk.data.lengths import LengthBatches
 from mmsdk.data.limits import filled
-from mmsdk.data.samples import InMemory, Row, digest, splits_in_memory
+from mmsdk.data.samples import InMemory, Row, digest
 from mmsdk.data.sampling import FILLER, batches, share, shuffled
+from mmsdk.data.splits import splits_in_memory
+from mmsdk.data.streaming import Streamed, open_stream
 from mmsdk.data.tables import chosen
 from mmsdk.errors import ConfigError, DataError, listed
 from mmsdk.folders import load_tree, save_tree, verify_folder, write_folder
@@ -47,6 +51,8 @@ class StagePlan:
     train: Sequence[Row] = ()
     by_length: LengthBatches | None = None
     """Batches of `tokens`, once the lengths have been measured."""
+    streamed: Streamed | None = None
+    """The training rows, where they come one after the other; `train` is empty then."""
 
     @property
     def train_split(self) -> str:
@@ -65,8 +71,16 @@ class StagePlan:
         """All rows of all splits."""
         return chain.from_iterable(self.splits.values())
 
+    def fitted_on(self) -> Iterable[Row]:
+        """The training rows that modalities learn from: all, or the beginning of a stream."""
+        if self.streamed is not None:
+            return self.streamed.beginning(self.streamed.config.fit_rows)
+        return self.train
+
     @property
     def steps_per_epoch(self) -> int:
+        if self.streamed is not None:
+            return self.streamed.config.steps_per_epoch
         return len(self.by_length) if self.by_length is not None else -(-len(self.train) // self.batch_size)
 
     @property
@@ -74,7 +88,11 @@ class StagePlan:
         """How many rows a batch has; about, where batches go by tokens."""
         if self.by_length is not None:
             return len(self.train) // len(self.by_length)
-        return min(self.batch_size, len(self.train))
+        return self.batch_size if self.streamed is not None else min(self.batch_size, len(self.train))
+
+    @property
+    def rows_per_epoch(self) -> int:
+        return len(self.train) if self.streamed is None else self.batch_size * self.steps_per_epoch
 
     def batches(self, seed: int, epoch: int, groups: Sequence[Any] | None) -> list[list[int]]:
         """The places of an epoch's batches, over all processes."""
@@ -114,6 +132,10 @@ def plan_stages(config: PipelineConfig, data: InMemory | None, modalities: Modal
             stage.batch_size or config.training.batch_size,
             config.training.batch_tokens if stage.batch_size is None else None,
         )
+        if source is not None and source.streaming is not None and (stage.data is not None or data is None):
+            plan.streamed = open_stream(source, partial(_has_a_stream, modalities.stream_ports))
+            plans.append(plan)
+            continue
         rows = splits.get(plan.train_split, [])
         plan.train = with_streams(rows, modalities)
         plan.absent = len(rows) - len(plan.train)
@@ -130,8 +152,11 @@ def plan_stages(config: PipelineConfig, data: InMemory | None, modalities: Modal
 def with_streams(rows: Sequence[Row], modalities: Modalities) -> Sequence[Row]:
     """The rows with one stream at least."""
     ports = sorted(modalities.stream_ports, key=lambda port: port.modality.reads_files)  # what is small first
-    usable = (place for place, row in enumerate(rows) if any(port.present(row) for port in ports))
-    return chosen(rows, usable)
+    return chosen(rows, (place for place, row in enumerate(rows) if _has_a_stream(ports, row)))
+
+
+def _has_a_stream(ports: Sequence[Port], row: Row) -> bool:
+    return any(port.present(row) for port in ports)
 
 
 @dataclass
@@ -168,11 +193,21 @@ class Job:
         groups = _groups(self.pipeline, plan.train, training.group)
         for epoch in range(start // plan.steps_per_epoch, plan.epochs):
             first = epoch * plan.steps_per_epoch
-            whole = plan.batches(training.seed, epoch, groups)[max(0, start - first) :]
-            shares = [share(one, self.rank, self.processes, training.accumulation) for one in whole]
-            collated = _loaded(collator, plan.train, [part for own in shares for part in own], epoch, training.workers)
-            for step, (one, own) in enumerate(zip(whole, shares, strict=True), start=max(first, start)):
-                yield step, len(one), [next(collated) for _ in own]
+            skip = max(0, start - first)
+            parts: Iterable[Sequence[Any]]
+            if plan.streamed is not None:
+                whole = [plan.batch_size] * (plan.steps_per_epoch - skip)
+                counts = [min(training.accumulation, plan.batch_size)] * len(whole)
+                order, who = (training.seed, plan.number, epoch), (self.rank, self.processes, training.accumulation)
+                parts = chain.from_iterable(plan.streamed.epoch(order, plan.batch_size, *who, skip=skip))
+            else:
+                planned = plan.batches(training.seed, epoch, groups)[skip:]
+                shares = [share(one, self.rank, self.processes, training.accumulation) for one in planned]
+                whole, counts = [len(one) for one in planned], [len(own) for own in shares]
+                parts = [part for own in shares for part in own]
+            collated = _loaded(_Batches(collator, plan.train, epoch), parts, training.workers)
+            for step, (rows, count) in enumerate(zip(whole, counts, strict=True), start=first + skip):
+                yield step, rows, [next(collated) for _ in range(count)]
 
 
 def _groups(pipeline: Pipeline, rows: Sequence[Row], stream: str | None) -> list[Any] | None:
@@ -183,26 +218,25 @@ def _groups(pipeline: Pipeline, rows: Sequence[Row], stream: str | None) -> list
     return [None if value is None else identity(value) for value in values]
 
 
-class _Shares(torch.utils.data.Dataset[Collated]):
-    """One epoch's batches of this process, for worker processes to prepare."""
+class _Batches(torch.utils.data.Dataset[Collated]):
+    """Collates parts of batches, in worker processes too: the places of rows, or rows that have been read already."""
 
-    def __init__(self, collator: Collator, rows: Sequence[Row], shares: Sequence[Sequence[int]], epoch: int) -> None:
-        self.collator, self.rows, self.shares, self.epoch = collator, rows, shares, epoch
+    def __init__(self, collator: Collator, rows: Sequence[Row], epoch: int) -> None:
+        self.collator, self.rows, self.epoch = collator, rows, epoch
 
-    def __len__(self) -> int:
-        return len(self.shares)
+    def __getitem__(self, part: Sequence[int | Row | None]) -> Collated:
+        return self.collator([self._row(each) for each in part], self.epoch)
 
-    def __getitem__(self, number: int) -> Collated:
-        return self.collator([self.rows[p] if p != FILLER else None for p in self.shares[number]], self.epoch)
+    def _row(self, each: int | Row | None) -> Row | None:
+        if isinstance(each, int):
+            return None if each == FILLER else self.rows[each]
+        return each
 
 
-def _loaded(
-    collator: Collator, rows: Sequence[Row], shares: Sequence[Sequence[int]], epoch: int, workers: int
-) -> Iterator[Collated]:
-    batches_ = _Shares(collator, rows, shares, epoch)
+def _loaded(batches_: _Batches, parts: Iterable[Sequence[Any]], workers: int) -> Iterator[Collated]:
     if workers == 0:
-        return (batches_[number] for number in range(len(batches_)))
-    return iter(torch.utils.data.DataLoader(batches_, batch_size=None, num_workers=workers))
+        return map(batches_.__getitem__, parts)
+    return iter(torch.utils.data.DataLoader(batches_, batch_size=None, sampler=parts, num_workers=workers))
 
 
 def require_targets(stages: Sequence[StagePlan], modalities: Modalities) -> None:
@@ -225,6 +259,13 @@ def require_targets(stages: Sequence[StagePlan], modalities: Modalities) -> None
 
 def _ports(modalities: Modalities) -> list[Port]:
     return [*modalities.stream_ports, *modalities.target_ports]
+
+
+def _fingerprint(stages: Sequence[StagePlan]) -> str:
+    """What tells the data of a run from other data."""
+    whole = digest({f"{plan.number} {name}": rows for plan in stages for name, rows in plan.splits.items()})
+    streamed = [plan.streamed.fingerprint for plan in stages if plan.streamed is not None]
+    return hashlib.sha256(" ".join([whole, *streamed]).encode()).hexdigest() if streamed else whole
 
 
 def _say(line: str) -> None:
@@ -260,7 +301,7 @@ def open_job(
     modalities = Modalities(resolved)
     stages = plan_stages(config, data, modalities)
     require_held_out(config, stages, modalities)
-    fingerprint = digest({f"{plan.number} {name}": rows for plan in stages for name, rows in plan.splits.items()})
+    fingerprint = _fingerprint(stages)
     if started:
         facts = run.require_same(config, fingerprint)
         choose_threads(config.training.threads or facts["threads"])
@@ -273,9 +314,9 @@ def open_job(
         threads = choose_threads(config.training.threads)
         facts = {"resolved": resolved.model_dump(mode="json"), "data": fingerprint}
         run.begin(config, facts | {"processes": processes, "threads": threads})
-        train = {id(plan.splits): plan.train for plan in stages}  # stages may share data
+        train = {id(plan.splits): plan for plan in stages}.values()  # stages may share data
         known = warm_start.restore(modalities) if warm_start is not None else ()
-        modalities.fit(lambda: chain.from_iterable(train.values()), known)
+        modalities.fit(lambda: chain.from_iterable(plan.fitted_on() for plan in train), known)
         if config.training.on_error == "raise":
             require_targets(stages, modalities)
         write_folder(run.modalities, lambda aside: save_tree(modalities.state(), aside / "modalities"))
@@ -285,7 +326,7 @@ def open_job(
     verify_folder(run.modalities)
     modalities.restore(load_tree(run.modalities / "modalities"))
     if rank == 0 and not started:
-        for cut in filled((row for plan in stages for row in plan.train), _ports(modalities)):
+        for cut in filled((row for plan in stages for row in plan.fitted_on()), _ports(modalities)):
             _say(str(cut))
     torch.manual_seed(config.training.seed)
     pipeline = Pipeline(run.resolved(resolved), modalities)
@@ -301,5 +342,5 @@ def open_job(
             warm_start.fill(pipeline)
     if rank == 0:
         run.rewind(position.log_bytes)
-    bad = BadSamples(run, config.training.on_error, sum(len(plan.train) for plan in stages))
+    bad = BadSamples(run, config.training.on_error, sum(plan.rows_per_epoch for plan in stages))
     return Job(config, run, stages, pipeline, checkpoints, position, newest, bad, rank, processes)

@@ -167,6 +167,8 @@ def _train_stage(
     progress.stage(plan.config.name, plan.absent, position.step, steps)
     if position.total:
         progress.say(f"{plan.config.name}: from step {position.step} of {steps}")
+    if plan.streamed is not None:
+        progress.say(f"{plan.config.name}: {plan.streamed.told(plan.batch_size, position.step)}")
     balance.begin()
     journal = Journal(job, accelerator, plan)
     guard = NotFinite(job, optimizer, gather_object, lambda: _save(job, optimizer.state_dict(), accelerator))
