@@ -52,6 +52,10 @@ class HubError(MmsdkError):
     """The Hugging Face hub does not have what was asked for, refuses it, or cannot be reached."""
 
 
+class UnwritableError(CheckpointError):
+    """A file or a folder that cannot be written: no room, no permission, a disk that is gone."""
+
+
 class ExportError(MmsdkError):
     """A pipeline that cannot be exported, or an exported one that cannot do what was asked of it."""
 

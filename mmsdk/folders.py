@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from mmsdk.errors import CheckpointError
+from mmsdk.errors import CheckpointError, UnwritableError
 
 MANIFEST = "MANIFEST.json"
 ASIDE, REPLACED = ".writing-", ".replaced-"
@@ -52,12 +52,12 @@ def writing(path: Path) -> Iterator[None]:
     """Says what to do about a full disk and its like.
 
     Raises:
-        CheckpointError: instead of an OSError, or of what safetensors makes of one.
+        UnwritableError: instead of an OSError, or of what safetensors makes of one.
     """
     try:
         yield
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(
+        raise UnwritableError(
             f"{path}: cannot be written: {error}. Make room there, or choose another folder; a training run that was "
             "stopped by this goes on with --resume."
         ) from None

@@ -20,6 +20,7 @@ import torch
 
 from mmsdk.errors import CheckpointError
 from mmsdk.folders import MANIFEST, load_tree, save_tree, standing, sweep, verify_folder, write_folder
+from tests.faults.tally import Tally
 
 CALLS = [(os, name) for name in ("open", "fsync", "mkdir", "rename", "unlink", "rmdir")] + [(io, "open")]
 TREE = {"numbers": torch.arange(1000.0), "text": "old"}
@@ -91,7 +92,10 @@ def test_a_folder_is_whole(tmp_path: Path) -> None:
     assert sorted(files) == ["inner/note.txt", "tree.json", "tree.safetensors"]
 
 
-def test_whatever_call_fails_the_folder_is_whole_or_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.faults("F2")
+def test_whatever_call_fails_the_folder_is_whole_or_as_it_was(
+    tally: Tally, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old = folder.exists()
     most, failed = calls(monkeypatch, folder), 0
 
@@ -108,15 +112,17 @@ def test_whatever_call_fails_the_folder_is_whole_or_as_it_was(folder: Path, monk
                 failed += 1
                 assert str(folder) in str(error) and "No space left" in str(error) and "--resume" in str(error)
         sweep(folder.parent)
-        assert (content(folder) if folder.exists() else None) in ("new", "old" if old else None)
-        assert os.listdir(folder.parent) in ([folder.name], [])
-        assert content(write_folder(folder, fill("later"))) == "later"
+        with tally.case(f"call {number} of {most}"):
+            assert (content(folder) if folder.exists() else None) in ("new", "old" if old else None)
+            assert os.listdir(folder.parent) in ([folder.name], [])
+            assert content(write_folder(folder, fill("later"))) == "later"
     assert failed > most / 2, "what fails goes unnoticed"
 
 
+@pytest.mark.faults("F2")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_whenever_the_process_dies_the_folder_is_whole_or_as_it_was(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    tally: Tally, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, ends = folder.exists(), []
 
@@ -132,7 +138,8 @@ def test_whenever_the_process_dies_the_folder_is_whole_or_as_it_was(
                 write_folder(folder, fill("new"))
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-        assert not standing(folder).exists() or content(standing(folder)) in ("old", "new")
+        with tally.case(f"call {number}"):
+            assert not standing(folder).exists() or content(standing(folder)) in ("old", "new")
         sweep(folder.parent)
         ends.append(content(folder) if folder.exists() else None)
         assert os.listdir(folder.parent) in ([folder.name], [])

@@ -79,6 +79,7 @@ def test_the_run_is_lively(whole: tuple[Any, ...], tmp_path: Path) -> None:
     assert outcome(tmp_path)[2][0]["losses"] != whole[2][0]["losses"]
 
 
+@pytest.mark.faults("F4")
 @pytest.mark.parametrize("every", [1, 2, None])
 def test_a_run_that_is_stopped_again_and_again(
     whole: tuple[Any, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int | None
@@ -93,6 +94,7 @@ def test_a_run_that_is_stopped_again_and_again(
     assert outcome(tmp_path) == whole
 
 
+@pytest.mark.faults("F4")
 @pytest.mark.parametrize("total", range(1, STEPS + 1))
 def test_a_run_that_is_stopped_once(
     whole: tuple[Any, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, total: int
@@ -121,6 +123,7 @@ def stopped(*_: object) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than this machine has cores
+@pytest.mark.faults("F4")
 @pytest.mark.parametrize("group", [None, "text"])
 def test_workers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: str | None) -> None:
     """Nor do workers that come or go in the middle of a run."""
@@ -138,6 +141,7 @@ def test_groups_change_the_order(whole: tuple[Any, ...], tmp_path: Path) -> None
     assert outcome(tmp_path)[2] != whole[2]
 
 
+@pytest.mark.faults("F4")
 def test_accumulation_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = config(accumulation=3, checkpoint={"every": 1})
     train(tmp_path / "whole", given)
@@ -148,6 +152,7 @@ def test_accumulation_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert outcome(tmp_path / "stopped") == outcome(tmp_path / "whole")
 
 
+@pytest.mark.faults("F4")
 @pytest.mark.parametrize("job", ["slowed", "blended"])
 def test_balance_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: str) -> None:
     """Stopped in the middle of an epoch, and right before an epoch ends after which weights change."""

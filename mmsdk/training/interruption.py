@@ -62,9 +62,11 @@ class Interruption:
             self.asked = self.asked or "a signal to another process"
         return self.asked is not None
 
-    def end(self, total: int) -> Interrupted:
-        """What to raise once the checkpoint of `total` steps is saved."""
-        return self._interrupted(f"after {total} steps, which are saved")
+    def end(self, total: int, saved: bool) -> Interrupted:
+        """What to raise after `total` steps, once a checkpoint of them is saved, or could not be."""
+        return self._interrupted(
+            f"after {total} steps, " + ("which are saved" if saved else "which could not be saved")
+        )
 
     def _take(self, number: int, frame: object) -> None:
         self._put_back()

@@ -23,7 +23,7 @@ from mmsdk.config.pipeline import PipelineConfig, TrainingConfig
 from mmsdk.containers import Batch, HeadOutput
 from mmsdk.data.samples import InMemory, Row
 from mmsdk.data.sampling import step_seed
-from mmsdk.errors import ConfigError, DecodeError, TrainingError, listed
+from mmsdk.errors import ConfigError, DecodeError, TrainingError, UnwritableError, listed
 from mmsdk.evaluation.measuring import computed, measure
 from mmsdk.folders import writing
 from mmsdk.pipeline.about import About
@@ -171,7 +171,7 @@ def _train_stage(
         progress.say(f"{plan.config.name}: {plan.streamed.told(plan.batch_size, position.step)}")
     balance.begin()
     journal = Journal(job, accelerator, plan)
-    guard = NotFinite(job, optimizer, gather_object, lambda: _save(job, optimizer.state_dict(), accelerator))
+    guard = NotFinite(job, optimizer, gather_object, lambda: _save(job, optimizer.state_dict(), accelerator, progress))
     guard.begin()
 
     for step, rows, parts in interruption.held(job.batches(plan, position.step)):
@@ -232,9 +232,11 @@ def _train_stage(
                 _teach_rules(job, plan, accelerator, progress)
                 accelerator.wait_for_everyone()  # saving removes the weights that all of them have just gone back to
             guard.saving()
-            _save(job, state, accelerator)
-        if stopping:
-            raise interruption.end(position.total)
+            saved = _save(job, state, accelerator, progress)
+            if not saved:
+                selection.forget(position)
+            if stopping:
+                raise interruption.end(position.total, saved)
         journal.resume()
         if ends_stage:
             break
@@ -319,12 +321,19 @@ def _teach_rules(job: Job, plan: StagePlan, accelerator: Accelerator, progress: 
     progress.say(f"{plan.config.name}: the decision rules of {listed(heads)} have learned from '{plan.valid_split}'")
 
 
-def _save(job: Job, optimizer: Mapping[str, Any] | None, accelerator: Accelerator) -> None:
+def _save(job: Job, optimizer: Mapping[str, Any] | None, accelerator: Accelerator, progress: Progress) -> bool:
+    """Save a checkpoint. Where the disk does not let us, the ones before it are intact, and training goes on."""
+    saved = [True]
     if accelerator.is_main_process:
         job.position.log_bytes = job.run.log_bytes()
         job.position.scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else {}
-        job.checkpoints.save(job.pipeline, optimizer, job.position)
+        try:
+            job.checkpoints.save(job.pipeline, optimizer, job.position)
+        except UnwritableError as error:
+            saved = [False]
+            progress.say(f"warning: {error} This one goes on, without that checkpoint; the ones before are intact.")
     accelerator.wait_for_everyone()
+    return bool(broadcast_object_list(saved)[0])
 
 
 def _measured(job: Job, rows: Sequence[Row], heads: Sequence[str], accelerator: Accelerator) -> dict[str, float]:

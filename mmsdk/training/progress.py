@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 
 
@@ -55,7 +56,8 @@ class Progress:
         if self._bar is not None:
             self._bar.console.print(line, highlight=False, markup=False)
         elif self.shown:
-            print(line, file=sys.stderr, flush=True)
+            with suppress(OSError):  # a file on a full disk is no reason to stop
+                print(line, file=sys.stderr, flush=True)
 
     def epoch(
         self, stage: str, epoch: int, epochs: int, losses: Mapping[str, float], metrics: Mapping[str, float]

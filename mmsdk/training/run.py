@@ -13,16 +13,18 @@ curve.png           losses and metrics over the epochs
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from mmsdk.config.file import load_config, saved_config
 from mmsdk.config.pipeline import PipelineConfig
 from mmsdk.data.skipping import as_told, budget
-from mmsdk.errors import CheckpointError, DecodeError, MmsdkError, TrainingError
+from mmsdk.errors import CheckpointError, DecodeError, MmsdkError, TrainingError, UnwritableError
 from mmsdk.folders import flush, read_json, sweep, writing
 
 # What of `training` may differ when a run goes on: speed, memory, what to do when something fails. So may the card.
@@ -39,6 +41,7 @@ class Run:
         self.pipeline = folder / "pipeline"
         self._log = folder / "log.jsonl"
         self._bad = folder / "bad_samples.jsonl"
+        self._unwritten: list[dict[str, Any]] = []
 
     @property
     def started(self) -> bool:
@@ -87,13 +90,18 @@ class Run:
         return facts
 
     def log(self, **entry: Any) -> None:
-        _append(self._log, [entry])
+        """Add an entry. One that the disk does not take is kept for the next time: training goes on."""
+        self._unwritten.append(entry)
+        with suppress(UnwritableError):
+            _append(self._log, self._unwritten)
+            self._unwritten = []
 
     def log_bytes(self) -> int:
         """How long the log is, once it is safely on disk."""
         if not self._log.exists():
             return 0
-        flush(self._log)
+        with suppress(OSError):
+            flush(self._log)
         return self._log.stat().st_size
 
     def rewind(self, log_bytes: int) -> None:
@@ -199,8 +207,12 @@ def replace(path: Path, content: Any) -> None:
 def _append(path: Path, lines: Iterable[Any]) -> None:
     """Add a JSON object per line, all in one write: other processes may add to the file, too."""
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    with writing(path), path.open("ab") as file:
-        file.write(text.encode("utf-8", "surrogatepass"))
+    with writing(path), path.open("ab", buffering=0) as file:
+        whole, before = text.encode("utf-8", "surrogatepass"), file.tell()
+        written = file.write(whole)
+        if written < len(whole):  # the disk is full: half a line must not stay
+            os.truncate(path, before)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -29,6 +29,7 @@ class Selection:
         if wanted is not None and wanted.partition("/")[0] in plan.weights and wanted not in known:
             raise ConfigError(f"There is no metric '{wanted}'. There is: {listed(known)}.")
         chosen = wanted if wanted in known else next(iter(main), None)
+        self._before: tuple[float | None, int | None] = None, None
         if chosen is not None and plan.valid:
             self.metric = chosen
             self.sign = 1.0 if known[chosen].larger_is_better else -1.0
@@ -37,12 +38,18 @@ class Selection:
         """Note an epoch's figures (`head/metric` -> value) in the position; True where it is time to stop."""
         if self.metric is None:
             return False
+        self._before = position.best, position.best_total
         value = figures.get(self.metric)
         better = value is not None and (position.best is None or self.sign * value > self.sign * position.best)
         if better or (value is not None and value == position.best):  # of equals the newest: it learned for longer
             position.best, position.best_total = value, position.total
         position.waited = 0 if better else position.waited + 1
         return self.patience is not None and position.waited >= self.patience
+
+    def forget(self, position: Position) -> None:
+        """What `take` noted last, where its checkpoint could not be saved: there would be nothing to go back to."""
+        if position.best_total == position.total:
+            position.best, position.best_total = self._before
 
     def verdict(self, position: Position, plan: StagePlan, steps: int) -> str:
         """What a stage ends with, in words."""

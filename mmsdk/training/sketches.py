@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 
+from mmsdk.errors import UnwritableError
 from mmsdk.folders import writing
 from mmsdk.interfaces import Prediction
 from mmsdk.pipeline.prediction import predict
@@ -16,7 +18,7 @@ def write_sketches(job: Job, plan: StagePlan, epoch: int) -> None:
         sketch = job.pipeline.heads[name].sketch(epoch, partial(_predictions, job, plan, name))
         if sketch is not None:
             path = job.run.folder / "sketches" / name / f"{plan.config.name}-{epoch:04d}.png"
-            with writing(path):
+            with suppress(UnwritableError), writing(path):  # no picture is worth a run
                 path.parent.mkdir(parents=True, exist_ok=True)
                 sketch.save(path)
 
