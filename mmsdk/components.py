@@ -129,8 +129,8 @@ AnyHead = TypeAliasType("AnyHead", Annotated["HeadConfig", Slot("head", "AnyHead
 class TargetConfig(Strict):
     """A target with a modality of its choice. A bare column name means the head's own default modality."""
 
-    column: str
-    modality: AnyModality | None = None
+    column: str = Field(description="the column that holds what is to be predicted")
+    modality: AnyModality | None = Field(None, description="how its values are read; by default the head's own way")
 
 
 class HeadConfig(ComponentConfig):

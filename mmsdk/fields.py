@@ -23,7 +23,7 @@ from mmsdk.errors import did_you_mean, listed
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Dropout = Annotated[float, Field(ge=0, lt=1)]
+Dropout = Annotated[float, Field(ge=0, lt=1, description="share of the features that are left out in training")]
 Positive = Annotated[int, Field(gt=0, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""The published JSON Schema: current, and of one mind with the validation.
+"""The published JSON Schemas: current, of one mind with the validation, and of use to an editor.
 
 Run as a program (`uv run poe schemas`), this file writes schemas/ anew.
 """
@@ -6,7 +6,8 @@ Run as a program (`uv run poe schemas`), this file writes schemas/ anew.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,9 +18,14 @@ from mmsdk import ConfigError, EncoderConfig, HeadConfig, load_config, register
 from mmsdk.components import AnyEncoder, AnyHead
 from mmsdk.config.schema import pipeline_schema
 from mmsdk.config.yaml_file import parse_yaml
-from mmsdk.plugins.registry import Registry, registry
+from mmsdk.errors import KNOWN_PLUGINS
+from mmsdk.plugins.registry import HOOKS, Registry, registry
+from tests.test_docs import ALL, blocks
 
-PUBLISHED = Path(__file__).parent.parent / "schemas" / "v1" / "pipeline.schema.json"
+ROOT = Path(__file__).parent.parent
+PUBLISHED = ROOT / "schemas" / "v1" / "pipeline.schema.json"
+WITH_PLUGINS = PUBLISHED.with_name("pipeline-and-plugins.schema.json")
+EXAMPLES = [*sorted(ROOT.glob("docs/examples/*/*.yaml")), *sorted(ROOT.glob("mmsdk/**/*.yaml"))]
 CONFIG = """
 schema_version: 1
 streams:
@@ -41,9 +47,14 @@ training: {epochs: 3, early_stopping: {patience: 2}, clip: null}
 """
 
 
-def current() -> str:
-    """What the file must hold: the schema with the components of the core alone."""
-    return json.dumps(pipeline_schema(only=registry().plugins[:1]), indent=2, ensure_ascii=False) + "\n"
+def published() -> dict[Path, str]:
+    """What the files must hold: the components of the core alone, and with those of the plugins in this repository."""
+    core = registry().plugins[:1]
+    own = [plugin for plugin in registry().plugins[1:] if plugin.distribution in KNOWN_PLUGINS.values()]
+    return {
+        path: json.dumps(pipeline_schema(only=only), indent=2, ensure_ascii=False) + "\n"
+        for path, only in ((PUBLISHED, core), (WITH_PLUGINS, core + own))
+    }
 
 
 @pytest.fixture(scope="module")
@@ -53,16 +64,19 @@ def validator() -> Any:
     return jsonschema.Draft202012Validator(schema)
 
 
-def test_the_published_schema_is_current(fresh_registry: Registry) -> None:
-    assert PUBLISHED.read_text(encoding="utf-8") == current(), "uv run poe schemas"
+def test_the_published_schemas_are_current(fresh_registry: Registry) -> None:
+    for path, text in published().items():
+        assert path.read_text(encoding="utf-8") == text, "uv run poe schemas"
 
 
-def test_the_published_schema_is_of_the_core_alone(fresh_registry: Registry) -> None:
+def test_nothing_that_happens_to_be_installed_is_published(fresh_registry: Registry) -> None:
     class LocalConfig(EncoderConfig):
         type: Literal["local"] = "local"
 
     register(LocalConfig)
-    assert "fusion.compare" not in current() and '"local"' not in current()
+    found = {path: set(text.split('"')) for path, text in published().items()}
+    assert not {"fusion.compare", "local"} & found[PUBLISHED]
+    assert "fusion.compare" in found[WITH_PLUGINS] and "local" not in found[WITH_PLUGINS]
     assert {"fusion.compare", "local"} <= set(json.dumps(pipeline_schema()).split('"'))
     assert fresh_registry.local["encoder"] == {"local": LocalConfig} and len(fresh_registry.plugins) > 1
 
@@ -110,6 +124,36 @@ def test_good_configs_pass_both(validator: Any, old: str, new: str) -> None:
         ("clip: null", "balance: blend", "training.balance"),
         ("clip: null", "balance: {epochs: 2}", "training.balance"),
         ("clip: null", "modality_dropout: {image: 1}", "training.modality_dropout.image"),
+        ("schema_version: 1", "schema_version: one", "schema_version"),
+        ("streams:", "stream:", ""),
+        ("heads:", "head:", ""),
+        ("column: other", "column: 3", "streams.again.column"),
+        ("shared_with: image", "shared_with: 1", "streams.again.shared_with"),
+        ("numbers: [a, b]", "numbers: a", "streams.table.modality"),
+        ("size: [16, 32]", "size: [16]", "streams.image.modality"),
+        ("layers: 1", "layers: few", "fusion"),
+        ("layers: 1", "width: -8", "fusion"),
+        ("reads: [image, text]", "reads: image", "heads.align"),
+        ("reads: [image, text]", "reads: []", "heads.align"),
+        ("type: contrastive", "type: contrast", "heads.align"),
+        ("target: {column: votes, modality: {type: soft_label}}", "target: {modality: soft_label}", "heads.soft"),
+        ("hidden: [8]", "hidden: [eight]", "heads.soft"),
+        ("hidden: [8]", "dropout: 1.0", "heads.soft"),
+        ("path: a.csv, split_column: split", "path: a.csv, holdout: {valid: 1.5}", "stages.0.data"),
+        ("heads: {align: 1.0}", "heads: {align: 0}", "stages.0.heads"),
+        ("freeze: [streams.image.encoder]", "freeze: streams.image.encoder", "stages.1.freeze"),
+        ("epochs: 3", "epochs: 3.5", "training.epochs"),
+        ("epochs: 3", "schedule: step", "training.schedule"),
+        ("epochs: 3", "warmup: 2", "training.warmup"),
+        ("epochs: 3", "seed: -1", "training.seed"),
+        ("epochs: 3", "precision: fp16", "training.precision"),
+        ("patience: 2", "patience: 0", "training.early_stopping"),
+        ("clip: null", "checkpoint: {keep: 1}", "training.checkpoint.keep"),
+        ("schema_version: 1", "card: {license: My own}", "card"),
+        ("schema_version: 1", "card: {licence: mit}", "card"),
+        ("schema_version: 1", "group_by: {order: time}", "group_by"),
+        ("schema_version: 1", "init_from: {run: r, parts: []}", "init_from"),
+        ("schema_version: 1", "max_fusion_parameters: 0", "max_fusion_parameters"),
     ],
 )
 def test_bad_configs_fail_both(validator: Any, old: str, new: str, place: str) -> None:
@@ -120,14 +164,59 @@ def test_bad_configs_fail_both(validator: Any, old: str, new: str, place: str) -
     assert place in {".".join(map(str, error.absolute_path)) for error in validator.iter_errors(tree)}
 
 
-def test_every_component_is_explained(validator: Any) -> None:
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_shipped_configs_pass(validator: Any, path: Path) -> None:
+    """Against the schema that an editor takes for them, too: the one that their first line names."""
+    text = path.read_text(encoding="utf-8")
+    tree = parse_yaml(text, str(path))
+    validator.validate(tree)
+    named = re.match(r"# yaml-language-server: \$schema=(\S+)\n", text)
+    if path.is_relative_to(ROOT / "docs"):
+        assert named is not None
+        jsonschema.validate(tree, json.loads((path.parent / named[1]).read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("page", [page for page in ALL if blocks(page, "yaml")], ids=lambda page: page.name)
+def test_configs_in_the_documentation_pass(validator: Any, page: Path) -> None:
+    """A block that is a part of a pipeline is tried in the README's one, as in test_docs."""
+    (readme,) = blocks(ROOT / "README.md", "yaml")
+    for block in blocks(page, "yaml"):
+        part = parse_yaml(block.code, block.place)
+        whole = part if {"streams", "heads"} <= set(part) else parse_yaml(readme.code, "README.md") | part
+        found = [f"{'.'.join(map(str, each.absolute_path))}: {each.message}" for each in validator.iter_errors(whole)]
+        assert found == [], block.place
+
+
+def properties(schema: Any) -> Iterator[tuple[str, str, Any]]:
+    for owner, definition in [("the pipeline", schema), *schema["$defs"].items()]:
+        for part in definition.get("anyOf", [definition]):
+            yield from ((owner, name, each) for name, each in part.get("properties", {}).items())
+
+
+def test_every_key_is_explained(validator: Any) -> None:
+    """In words, where the cursor is: not only in the definition that a key refers to."""
+    found = list(properties(validator.schema))
+    assert [f"{owner}: {name}" for owner, name, each in found if not each.get("description")] == []
+    assert len(found) > 500 and all(validator.schema.get(key) for key in ("title", "description"))
+
+
+def test_every_component_is_offered_and_explained(validator: Any) -> None:
+    """An editor offers the names of a slot, and with the `type` there the keys of that component."""
     definitions = validator.schema["$defs"]
     components = {
-        name: each for name, each in definitions.items() if "const" in each.get("properties", {}).get("type", {})
+        each["properties"]["type"]["const"]: each
+        for each in definitions.values()
+        if "const" in each.get("properties", {}).get("type", {})
     }
-    assert len(components) > 25
-    assert [name for name, each in components.items() if not each.get("description")] == []
-    assert all("type" in each["required"] for each in components.values())
+    known = {name for kind in HOOKS for name in registry().all(kind)}
+    assert known <= set(components) and len(known) > 80
+    for name, each in components.items():
+        assert each.get("description"), name
+        assert each["properties"]["type"]["description"] in each["description"], name
+        assert "type" in each["required"] and each["additionalProperties"] is False, name
+    for slot, kind in {"AnyModality": "modality", "AnyEncoder": "encoder", "AnyHead": "head"}.items():
+        names, in_full = definitions[slot]["anyOf"]
+        assert set(names["enum"]) == set(registry().all(kind)) == set(in_full["discriminator"]["mapping"])  # type: ignore[arg-type]
 
 
 def test_components_inside_components(fresh_registry: Registry) -> None:
@@ -182,5 +271,5 @@ def test_the_command_writes_it(cli: Callable[..., Any], tmp_path: Path) -> None:
 
 
 if __name__ == "__main__":
-    PUBLISHED.parent.mkdir(parents=True, exist_ok=True)
-    PUBLISHED.write_text(current(), encoding="utf-8")
+    for path, text in published().items():
+        path.write_text(text, encoding="utf-8")

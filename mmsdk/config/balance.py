@@ -11,12 +11,13 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from mmsdk.errors import did_you_mean, listed
-from mmsdk.fields import Dropout, Positive, Strict
+from mmsdk.fields import Positive, Strict
 
 if TYPE_CHECKING:
     from mmsdk.config.pipeline import PipelineConfig
 
 FUSED = "fused"
+Share = Annotated[float, Field(ge=0, lt=1)]
 BALANCES = ("none", "ogm_ge", "gradient_blend")
 
 
@@ -76,8 +77,8 @@ AnyBalance = Annotated[
 class Ramp(Strict):
     """A share that changes evenly from the first step of a stage to its last."""
 
-    start: Dropout = 0.0
-    end: Dropout = 0.0
+    start: Share = Field(0.0, description="at the first step")
+    end: Share = Field(0.0, description="at the last step")
 
     @model_validator(mode="before")
     @classmethod

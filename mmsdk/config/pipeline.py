@@ -47,8 +47,8 @@ def up_to_date(tree: dict[str, Any]) -> dict[str, Any]:
 class StreamConfig(Strict):
     """One named input: a modality and an encoder, or those of another stream."""
 
-    modality: AnyModality | None = None
-    encoder: AnyEncoder | None = None
+    modality: AnyModality | None = Field(None, description="what reads its values, and makes tensors of them")
+    encoder: AnyEncoder | None = Field(None, description="the network that reads those tensors")
     column: str | list[str] | None = Field(None, description="where the value stands; by default the stream's name")
     shared_with: Name | None = Field(None, description="use modality and encoder of that stream")
 
@@ -100,7 +100,7 @@ class DataConfig(Strict):
     streaming: StreamingConfig | None = Field(None, description="read the rows that are trained on shard by shard")
     train_split: str = Field("train", description="the split that is trained on")
     valid_split: str = Field("valid", description="the split that chooses the best checkpoint, where there is one")
-    id_column: str = "id"
+    id_column: str = Field("id", description="the column with each row's id, where there is one")
 
     @model_validator(mode="before")
     @classmethod
@@ -168,13 +168,13 @@ class GroupBy(Strict):
 class StageConfig(Strict):
     """One step of the training, such as pre-training or fine-tuning. What is not given comes from `training`."""
 
-    name: Name
+    name: Name = Field(description="of the stage, for logs and `--set`")
     heads: dict[Name, Annotated[float, Field(gt=0)]] | None = Field(
         None, description="heads with weights; all by default"
     )
-    epochs: Positive | None = None
-    batch_size: Positive | None = None
-    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    epochs: Positive | None = Field(None, description="passes over this stage's training split")
+    batch_size: Positive | None = Field(None, description="samples per optimizer step, over all processes")
+    learning_rate: Annotated[float, Field(gt=0)] | None = Field(None, description="the highest rate of this stage")
     learning_rates: dict[str, Annotated[float, Field(gt=0)]] = Field(
         {}, description="rates of single parts, such as {streams.image: 0.0001}"
     )
@@ -182,7 +182,7 @@ class StageConfig(Strict):
         {}, description="of the rate, from each layer of a stream to the one before it, such as {image: 0.8}"
     )
     freeze: list[str] = Field([], description="parts that stay as they are, such as streams.image.encoder")
-    data: DataConfig | None = None
+    data: DataConfig | None = Field(None, description="data of this stage's own")
 
 
 class InitFrom(Strict):
@@ -202,7 +202,7 @@ class InitFrom(Strict):
 class EarlyStopping(Strict):
     """Stop a stage when its main metric on the valid split has not improved for `patience` epochs."""
 
-    patience: Positive = 3
+    patience: Positive = Field(3, description="epochs without a better figure, after which the stage ends")
     metric: str | None = Field(None, description="head/metric; by default the main one of the stage's weightiest head")
 
 
@@ -216,7 +216,7 @@ class CheckpointConfig(Strict):
 class TrainingConfig(Strict):
     """How to train."""
 
-    epochs: Positive = 10
+    epochs: Positive = Field(10, description="passes over the training split, in each stage")
     batch_size: Positive = Field(32, description="samples per optimizer step, over all processes")
     batch_tokens: Positive | None = Field(
         None,
@@ -227,24 +227,32 @@ class TrainingConfig(Strict):
         None, description="values that an encoder takes at a time; losses see the whole batch: less memory, more time"
     )
     group: Name | None = Field(None, description="stream whose equal values stay in one batch, to be encoded once")
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    learning_rate: Annotated[float, Field(gt=0)] = Field(
+        1e-3, description="the highest rate, which `schedule` begins from"
+    )
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        "cosine", description="how the rate falls after `warmup`: not, or to zero"
+    )
     warmup: Fraction = Field(0.05, description="share of the steps in which the rate rises from zero")
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="of AdamW; not of biases and norms")
     balance: AnyBalance = Field(None, description="what keeps one stream from being learned at the cost of others")
     modality_dropout: dict[Name, AnyRamp] = Field(
         {}, description="share of the rows that lose a stream in a training step, such as {image: 0.3}"
     )
     clip: Annotated[float, Field(gt=0)] | None = Field(1.0, description="upper bound of the gradient's norm")
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="of the computation; float16 needs a GPU"
+    )
     activation_checkpointing: list[Name] = Field(
         [], description="streams whose layers are computed twice instead of being kept: less memory, more time"
     )
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="of weights, order, dropout and augmentation")
     keep: Literal["best", "last"] = Field("best", description="weights that a stage ends with: best on valid, or last")
     select_by: str | None = Field(None, description="head/metric that tells the best; by default as early stopping")
-    early_stopping: EarlyStopping | None = None
-    checkpoint: CheckpointConfig = CheckpointConfig()
+    early_stopping: EarlyStopping | None = Field(None, description="end a stage when it no longer gets better on valid")
+    checkpoint: CheckpointConfig = Field(
+        CheckpointConfig(), description="when the training is saved, to be gone on with"
+    )
     log_every: Positive | None = Field(None, description="steps between log lines; by default one every two seconds")
     on_error: Literal["raise", "skip"] = Field("raise", description="what to do with a sample that cannot be read")
     not_finite: Literal["raise", "skip", "rollback"] = Field(
@@ -255,7 +263,7 @@ class TrainingConfig(Strict):
     )
     workers: Annotated[int, Field(ge=0)] = Field(0, description="processes that prepare batches")
     threads: Positive | None = Field(None, description="processor threads; by default what a short probe finds fastest")
-    device: Literal["auto", "cpu"] = "auto"
+    device: Literal["auto", "cpu"] = Field("auto", description="auto: a GPU where there is one")
     trackers: list[str] = Field([], description="any tracker that Accelerate knows, such as tensorboard")
 
 
@@ -263,14 +271,18 @@ class PipelineConfig(Strict):
     """A whole pipeline: streams, fusion, heads, data and training."""
 
     schema_version: Literal[1] = Field(1, description="of the config's form; without it the first one is meant")
-    streams: dict[Name, StreamConfig] = Field(min_length=1)
-    fusion: AnyFusion | None = None
-    heads: dict[Name, AnyHead] = Field(min_length=1)
-    data: DataConfig | None = None
+    streams: dict[Name, StreamConfig] = Field(
+        min_length=1, description="the inputs, by name; any may be absent in a sample"
+    )
+    fusion: AnyFusion | None = Field(None, description="what joins the streams, for heads that read `fused`")
+    heads: dict[Name, AnyHead] = Field(min_length=1, description="the tasks, by name")
+    data: DataConfig | None = Field(None, description="where the samples are")
     group_by: GroupBy | None = Field(None, description="make one sample of several rows, as for conversations")
     init_from: InitFrom | None = Field(None, description="another run to begin with; for a fresh run only")
     stages: list[StageConfig] = Field([], description="steps of the training; a single one by default")
-    training: TrainingConfig = TrainingConfig()
+    training: TrainingConfig = Field(
+        TrainingConfig(), description="how to train, in every stage that says nothing else"
+    )
     card: CardConfig | None = Field(None, description="what the model card is to say")
     max_fusion_parameters: Positive = Field(100_000_000, description="a fusion that needs more is refused")
 

@@ -29,11 +29,14 @@ def pipeline_schema(only: list[Plugin] | None = None) -> dict[str, Any]:
     for part in _objects(schema):
         if "const" in part["properties"].get("type", {}):
             part["required"] = sorted({"type", *part.get("required", [])})
+            if "description" in part:  # which editors then show beside the name
+                part["properties"]["type"]["description"] = part["description"].partition("\n\n")[0]
         for mapping in part["properties"].values():
             if "patternProperties" in mapping:  # names of streams and heads; pydantic leaves other ones open
                 mapping["additionalProperties"] = False
-    path = {"type": "string", "format": "path", "description": "the file, where nothing else is to be said"}
-    schema["$defs"]["DataConfig"] = {"anyOf": [path, schema["$defs"]["DataConfig"]]}
+    for name, what in (("DataConfig", "file"), ("InitFrom", "run")):
+        path = {"type": "string", "format": "path", "description": f"the {what}, where nothing else is to be said"}
+        schema["$defs"][name] = {"anyOf": [path, schema["$defs"][name]]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

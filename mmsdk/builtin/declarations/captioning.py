@@ -60,7 +60,7 @@ class WritingConfig(CheckedHead):
     target_kinds: ClassVar[tuple[str, ...]] = ("tokens",)
     metric_example: ClassVar[str | None] = "exact_match"
 
-    generation: GenerationConfig = GenerationConfig()
+    generation: GenerationConfig = Field(GenerationConfig(), description="how texts are written when predicting")
 
     @field_validator("metrics")
     @classmethod
@@ -90,8 +90,8 @@ class CaptioningConfig(WritingConfig):
     decoder: Literal["transformer", "rnn"] = Field(
         "transformer", description="transformer: looks at all tokens of the source; rnn: an LSTM"
     )
-    width: Positive = 128
-    layers: Positive = 2
+    width: Positive = Field(128, description="of the decoder")
+    layers: Positive = Field(2, description="of the decoder")
     heads: Positive = Field(4, description="attention heads; they share the width evenly")
     attention: bool = Field(True, description="rnn: whether it looks at the tokens, beside the pooled vector")
     dropout: Dropout = 0.0

@@ -28,7 +28,7 @@ class _OneWidth(EncoderConfig):
 class _Attentive(_OneWidth):
     """Base of encoders made of self-attention blocks."""
 
-    layers: Positive = 2
+    layers: Positive = Field(2, description="blocks of self-attention")
     heads: Positive = Field(4, description="attention heads; they share the width evenly")
     dropout: Dropout = 0.1
 
@@ -41,8 +41,8 @@ class _Attentive(_OneWidth):
 class _Recurrent(_OneWidth):
     """Base of encoders that end in a recurrent network."""
 
-    cell: Literal["gru", "lstm"] = "gru"
-    layers: Positive = 1
+    cell: Literal["gru", "lstm"] = Field("gru", description="the kind of recurrent network")
+    layers: Positive = Field(1, description="recurrent layers, one on top of the other")
     bidirectional: bool = Field(True, description="read both ways; each direction has half of the width")
     pool: Literal["last", "mean"] = Field("last", description="pooled vector: the last states, or the mean over time")
     dropout: Dropout = 0.1
@@ -106,7 +106,7 @@ class CnnRnnEncoderConfig(_Recurrent):
 
     type: Literal["cnn_rnn"] = "cnn_rnn"
     reads: ClassVar = ("tokens", "sequence")
-    convolutions: Positive = 2
+    convolutions: Positive = Field(2, description="layers of convolution before the recurrent network")
     kernel: Positive = Field(3, description="steps that a convolution looks at; an odd number")
     stride: Positive = Field(1, description="of each convolution: 2 halves the length each time")
 

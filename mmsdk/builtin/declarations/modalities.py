@@ -35,7 +35,7 @@ class TextConfig(ModalityConfig):
     file: ConfigPath | None = Field(
         None, description="a tokenizer.json to use instead; only `max_length` and `word_dropout` matter then"
     )
-    lowercase: bool = True
+    lowercase: bool = Field(True, description="write all letters small first")
     vocabulary: int = Field(10_000, gt=5, description="upper bound, with the five special tokens")
     min_count: Positive = Field(1, description="words, or pairs of pieces, that are rarer get no token")
     max_length: Positive = Field(128, description="in tokens; longer texts lose their end")

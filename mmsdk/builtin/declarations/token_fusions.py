@@ -26,7 +26,7 @@ class FiLMConfig(FusionConfig):
     target: str | None = Field(None, description="the stream whose tokens are modulated; by default the first")
     condition: str | None = Field(None, description="the stream that modulates them; by default the second")
     layers: Positive = Field(2, description="modulated layers, one after the other")
-    width: Positive = 128
+    width: Positive = Field(128, description="of the fused tokens and vector")
     dropout: Dropout = 0.0
 
     def check(self, streams: list[str]) -> str | None:
@@ -73,7 +73,7 @@ class _Attentive(FusionConfig):
     type: str
     absence: ClassVar[Absence] = "exact"
     contextual: ClassVar[bool] = True
-    layers: Positive = 2
+    layers: Positive = Field(2, description="blocks of attention")
     width: Positive = Field(128, description="of tokens and of the fused vector")
     heads: Positive = Field(4, description="attention heads; they share the width evenly")
     dropout: Dropout = 0.1

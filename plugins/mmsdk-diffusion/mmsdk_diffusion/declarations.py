@@ -26,8 +26,8 @@ class MLPConfig(Part):
     """Layers over all pixels at once, with the pooled vector as condition. For very small pictures."""
 
     type: Literal["mlp"] = "mlp"
-    width: Positive = 512
-    layers: Positive = 4
+    width: Positive = Field(512, description="of the hidden layers")
+    layers: Positive = Field(4, description="hidden layers")
 
     def build(self, source: Source, sizes: tuple[int, int]) -> Denoiser:
         from mmsdk_diffusion.networks.mlp import MLP
@@ -95,7 +95,7 @@ class ImageConfig(HeadConfig):
         0.999,
         description="of weights over the steps, which pictures are drawn with: the share that a step keeps",
     )
-    sampling: SamplingConfig = SamplingConfig()
+    sampling: SamplingConfig = Field(SamplingConfig(), description="how pictures are drawn when predicting")
     sketch_every: int = Field(0, ge=0, description="epochs between pictures in the run's folder; 0 for none")
     sketch_samples: Positive = Field(16, description="how many samples of the valid split these show")
 

@@ -103,9 +103,9 @@ class SpecAugmentConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    time_masks: Count = 2
+    time_masks: Count = Field(2, description="stretches of time that are hidden")
     time: Share = Field(0.2, description="longest stretch of time that is hidden, as a share of the sound")
-    frequency_masks: Count = 2
+    frequency_masks: Count = Field(2, description="bands of frequency that are hidden")
     frequency: Share = Field(0.2, description="widest band that is hidden, as a share of the bins")
     warp: float = Field(0.0, ge=0, le=0.5, description="stretch the frequency axis by at most this share")
 
@@ -126,8 +126,8 @@ class _Speech(EncoderConfig):
     halving: Literal["stride", "maximum"] = Field(
         "stride", description="stride: skip every other place; maximum: keep the larger of each two, which is slower"
     )
-    features: FeaturesConfig = FeaturesConfig()
-    spec_augment: SpecAugmentConfig | None = None
+    features: FeaturesConfig = Field(FeaturesConfig(), description="what the encoder makes of the waveform first")
+    spec_augment: SpecAugmentConfig | None = Field(None, description="hide bands and spans of the features in training")
 
     def widths(self) -> tuple[int, int]:
         return self.width, self.width
@@ -175,7 +175,7 @@ class TransformerConfig(_Speech):
     """Shortens a spectrogram to a quarter of its frames, which then attend to each other."""
 
     type: Literal["speech.transformer"] = "speech.transformer"
-    layers: Positive = 2
+    layers: Positive = Field(2, description="blocks of self-attention")
     heads: Positive = Field(4, description="attention heads; they share the width evenly")
 
     @field_validator("heads")

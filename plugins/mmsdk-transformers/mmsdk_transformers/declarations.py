@@ -53,7 +53,7 @@ class ImageConfig(ModalityConfig):
     type: Literal["transformers.image"] = "transformers.image"
     gives: ClassVar[str] = "pixels"
 
-    model: ModelName | None = None
+    model: ModelName | None = Field(None, description="a folder or a hub id; by default that of the encoder")
     revision: str | None = Field(None, description="branch, tag or commit of the hub; kept as a commit")
     processor: dict[str, Any] | None = Field(
         None, description="settings of an image processor, with `image_processor_type`; by default the model's own"
@@ -89,7 +89,9 @@ class _Pretrained(EncoderConfig):
 
     type: str  # here already, so that it stays the first field of every subclass
 
-    model: ModelName | None = None
+    model: ModelName | None = Field(
+        None, description="a folder, relative to the config file's, or a hub id; or give `architecture`"
+    )
     revision: str | None = Field(None, description="branch, tag or commit of the hub; kept as a commit")
     pretrained: bool = Field(True, description="false: random weights, of the same architecture")
     architecture: dict[str, Any] | None = Field(

@@ -17,7 +17,7 @@ class LoraConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rank: int = Field(8, gt=0, le=1024)
+    rank: int = Field(8, gt=0, le=1024, description="of the two matrices whose product is added to a weight")
     alpha: float | None = Field(None, gt=0, description="scale, as alpha / rank; by default twice the rank")
     dropout: Dropout = 0.0
     targets: list[str] | None = Field(

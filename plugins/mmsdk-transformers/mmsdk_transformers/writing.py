@@ -39,7 +39,9 @@ class LanguageModelConfig(WritingConfig):
     type: Literal["transformers.language_model"] = "transformers.language_model"
     sources: ClassVar[Literal["one", "several", "any"]] = "any"
 
-    model: ModelName | None = None
+    model: ModelName | None = Field(
+        None, description="a causal language model, a folder or a hub id; without it a small one learns from scratch"
+    )
     revision: str | None = Field(None, description="branch, tag or commit of the hub; kept as a commit")
     architecture: dict[str, Any] | None = Field(
         None, description="a config of transformers with `model_type`; by default the model's own, or four small layers"

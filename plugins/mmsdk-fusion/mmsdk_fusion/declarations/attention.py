@@ -49,7 +49,7 @@ class _Attentive(FusionConfig):
 
     type: str
     absence: ClassVar[Absence] = "exact"
-    layers: Positive = 2
+    layers: Positive = Field(2, description="blocks of attention")
     width: Positive = Field(128, description="of tokens and of the fused vector")
     heads: Positive = Field(4, description="attention heads; they share the width evenly")
     dropout: Dropout = 0.1

@@ -61,7 +61,7 @@ class MixtureOfExpertsConfig(OfVectors):
     """Asks a few of several networks, as a gate decides for each row (sparse mixture of experts)."""
 
     type: Literal["fusion.mixture_of_experts"] = "fusion.mixture_of_experts"
-    experts: Positive = 4
+    experts: Positive = Field(4, description="networks among which a gate chooses")
     active: Positive = Field(2, description="experts that count for a row; fewer than there are")
     balance: Strength = Field(0.1, description="weight of the loss that has all experts asked alike")
 

@@ -31,7 +31,7 @@ class CompareConfig(FusionConfig):
     """Compares two streams: [u; v; |u - v|; u * v], for matching and entailment."""
 
     type: Literal["fusion.compare"] = "fusion.compare"
-    width: int = 128
+    width: int = Field(128, description="of the fused vector")
 
     def check(self, streams: list[str]) -> str | None:
         return None if len(streams) == 2 else f"Fusion 'fusion.compare' compares two streams, found {len(streams)}."
