@@ -217,12 +217,12 @@ def test_a_run_from_before_an_option_existed_goes_on(tmp_path: Path) -> None:
     folder = train(tmp_path / "run", config(), rows(train=made_up.samples(8))).run
     file = folder / "config.json"
     facts = json.loads(file.read_text())
-    del facts["config"]["training"]["batch_tokens"]
+    del facts["config"]["training"]["clip"]
     file.write_text(json.dumps(facts))
     run = Run(folder)
     run.require_same(mmsdk.load_config(config()))
-    with pytest.raises(CheckpointError, match=r"different: training\.batch_tokens"):
-        run.require_same(mmsdk.load_config(config(batch_tokens=400)))
+    with pytest.raises(CheckpointError, match=r"different: training\.clip"):
+        run.require_same(mmsdk.load_config(config(clip=0.5)))
 
 
 def test_the_loss_of_an_epoch_is_that_of_its_samples(tmp_path: Path) -> None:
