@@ -35,6 +35,7 @@ MORE = {
     "predict": "predict.md",
     "embed": "predict.md",
     "export": "export.md",
+    "push": "hub.md",
     "doctor": "plugins.md",
     "plugins": "plugins.md",
     "plugins new": "write_a_fusion.md",

@@ -19,7 +19,7 @@ LONGEST = 300
 
 def command(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A .jsonl or .csv table, or a pipeline in YAML.", show_default=False)
+        Path, typer.Argument(metavar="FILE", help="A table, shards, or a pipeline in YAML.", show_default=False)
     ],
     split_column: Annotated[
         str | None, typer.Option(metavar="NAME", help="Column that names each row's split; 'split' by default.")

@@ -13,7 +13,7 @@ from mmsdk.cli.options import Engine, Json, RunFolder, answer
 
 def command(
     run: RunFolder,
-    data: Annotated[Path, typer.Option(help="Samples, a .jsonl or .csv file.", show_default=False)],
+    data: Annotated[Path, typer.Option(help="Samples: a file, or a pattern of shards.", show_default=False)],
     head: Annotated[
         str | None, typer.Option(help="The head whose embeddings are meant; by default the only one.")
     ] = None,

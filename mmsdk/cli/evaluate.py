@@ -16,7 +16,7 @@ from mmsdk.errors import ConfigError
 
 def command(
     run: RunFolder,
-    data: Annotated[Path | None, typer.Option(help="A .jsonl or .csv file, instead of the run's own data.")] = None,
+    data: Annotated[Path | None, typer.Option(help="A file or shards, instead of the run's own data.")] = None,
     split: Annotated[list[str], typer.Option(help="Splits to measure; by default all that were not trained on.")] = [],  # noqa: B006
     subsets: Annotated[bool, typer.Option("--subsets", help="With each subset of the streams.")] = False,
     corruptions: Annotated[

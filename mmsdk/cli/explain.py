@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def command(
     run: RunFolder,
-    data: Annotated[Path | None, typer.Option(help="A .jsonl or .csv file, instead of the run's own data.")] = None,
+    data: Annotated[Path | None, typer.Option(help="A file or shards, instead of the run's own data.")] = None,
     split: Annotated[list[str], typer.Option(help="Splits to explain; by default all that were not trained on.")] = [],  # noqa: B006
     head: Annotated[str | None, typer.Option(help="The head; by default every one that can be explained.")] = None,
     samples: Annotated[

@@ -18,7 +18,7 @@ def command(
         typer.Option(metavar="DIR", help="The folder to write; by default exported/ and the format, in the run's."),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="A .jsonl or .csv file to check the graph with, instead of the run's own data.")
+        Path | None, typer.Option(help="A file or shards to check the graph with, instead of the run's own data.")
     ] = None,
     json: Json = False,
 ) -> None:

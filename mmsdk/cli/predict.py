@@ -17,7 +17,7 @@ def command(
     values: Annotated[
         list[str], typer.Argument(metavar="[COLUMN=VALUE]...", help="One sample.", show_default=False)
     ] = [],  # noqa: B006
-    input: Annotated[Path | None, typer.Option(help="Samples, a .jsonl or .csv file.")] = None,
+    input: Annotated[Path | None, typer.Option(help="Samples: a file, or a pattern of shards.")] = None,
     output: Annotated[Path | None, typer.Option(help="Results, a .jsonl file; by default on stdout.")] = None,
     pictures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The folder for predictions that are pictures.")

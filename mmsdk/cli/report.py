@@ -12,7 +12,7 @@ from mmsdk.cli.options import Json, RunFolder, answer
 
 def command(
     run: RunFolder,
-    data: Annotated[Path | None, typer.Option(help="A .jsonl or .csv file, instead of the run's own data.")] = None,
+    data: Annotated[Path | None, typer.Option(help="A file or shards, instead of the run's own data.")] = None,
     split: Annotated[list[str], typer.Option(help="Splits to show; by default all that were not trained on.")] = [],  # noqa: B006
     out: Annotated[Path | None, typer.Option(help="The page.", show_default="RUN/report.html")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Without subsets of streams and Shapley values.")] = False,

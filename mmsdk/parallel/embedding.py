@@ -35,7 +35,7 @@ def write_embeddings(
     skip: bool = False,
     resume: bool = False,
 ) -> tuple[EmbeddingFiles, list[DecodeError]] | None:
-    """Embed every row of a .jsonl or .csv file, in constant memory; what was written, and the samples left out.
+    """Embed every row of a file or of shards, in constant memory; what was written, and the samples left out.
 
     In the first process of the team; the others get nothing. skip: leave out samples that cannot be read, as many as
     `require_few` lets, instead of raising. resume: go on with what an earlier call did not finish.

@@ -19,7 +19,7 @@ def command(
     values: Annotated[
         list[str], typer.Argument(metavar="[COLUMN=VALUE]...", help="What is wanted.", show_default=False)
     ] = [],  # noqa: B006
-    data: Annotated[Path | None, typer.Option(help="Many conditions, a .jsonl or .csv file.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Many conditions: a file, or a pattern of shards.")] = None,
     number: Annotated[int, typer.Option(min=1, help="Pictures of each condition.")] = 1,
     guidance: Annotated[
         float | None, typer.Option(help="How far the condition is exaggerated; 0 for as it was learned.")

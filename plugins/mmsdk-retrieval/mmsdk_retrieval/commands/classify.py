@@ -20,7 +20,7 @@ def command(
     template: Annotated[
         list[str], typer.Option(metavar="TEXT", help="With {} where the label goes; several are averaged.")
     ] = ["a picture of a {}"],  # noqa: B006
-    input: Annotated[Path | None, typer.Option(help="Samples, a .jsonl or .csv file.")] = None,
+    input: Annotated[Path | None, typer.Option(help="Samples: a file, or a pattern of shards.")] = None,
     of: Annotated[str | None, typer.Option(metavar="STREAM", help="What is classified.")] = None,
     by: Annotated[str | None, typer.Option(metavar="STREAM", help="The stream of texts.")] = None,
     head: Annotated[str | None, typer.Option(help="The head that compares; by default the only one.")] = None,

@@ -12,7 +12,7 @@ from mmsdk_retrieval.commands import Json, OnError, RunFolder, answer, applicati
 
 def command(
     run: RunFolder,
-    data: Annotated[Path, typer.Option(help="Samples, a .jsonl or .csv file.", show_default=False)],
+    data: Annotated[Path, typer.Option(help="Samples: a file, or a pattern of shards.", show_default=False)],
     out: Annotated[Path, typer.Option(metavar="INDEX", help="The folder of the index.", show_default=False)],
     streams: Annotated[
         str | None, typer.Option(metavar="NAME,...", help="What can be searched; by default all that is compared.")
