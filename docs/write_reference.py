@@ -1,4 +1,4 @@
-"""Write the pages that are made from the code: the components, the commands, the tables in pages written by hand.
+"""Write the pages that are made from the code: components, commands, pictures, and tables in pages written by hand.
 
 python docs/write_reference.py
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from writing.commands import commands
 from writing.components import component_pages
+from writing.pictures import pictures
 from writing.tables import fusions, tables
 
 HERE = Path(__file__).parent
@@ -20,6 +21,7 @@ def pages() -> dict[Path, str]:
     return {
         **component_pages(HERE),
         HERE / "cli.md": commands(),
+        **{HERE / "pictures" / name: text for name, text in pictures().items()},
         by_hand: tables(by_hand.read_text(encoding="utf-8")),
         choosing: fusions(choosing.read_text(encoding="utf-8")),
     }
