@@ -14,6 +14,7 @@ import numpy as np
 
 NAMES = [
     "absent_rows",
+    "cached_images",
     "contrastive_loss",
     "dual_encoder_on_gpu",
     "exact_search",

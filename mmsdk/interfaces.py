@@ -72,6 +72,22 @@ class Modality(ABC):
             DecodeError: the value cannot be read; the message says why and what would be right.
         """
 
+    @property
+    def packs(self) -> bool:
+        """Whether items of files are kept on disk, so that a file is decoded once: where `pack` is written."""
+        return type(self).pack is not Modality.pack
+
+    def pack(self, item: Any) -> Mapping[str, np.ndarray[Any, Any]]:
+        """An item as arrays by name, as small as it goes without losing anything.
+
+        Worth writing where `prepare` takes longer than reading that much, as of pictures and compressed sound.
+        """
+        raise NotImplementedError(f"{type(self).__name__} packs nothing")
+
+    def unpack(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Any:
+        """What `pack` was given, bit for bit. The arrays are a part of a file: they stay as they are."""
+        raise NotImplementedError(f"{type(self).__name__} packs nothing")
+
     @abstractmethod
     def blank(self) -> Any:
         """An item that stands in where a whole batch has no value."""

@@ -16,12 +16,13 @@ from PIL import Image
 
 import mmsdk
 from mmsdk.builtin.encoders.mlp import MlpEncoder
+from mmsdk.cache import filling
+from mmsdk.cache.features import FeatureCache, cachable
+from mmsdk.cache.folder import cache_folder, cache_limit, make_room
+from mmsdk.cache.keys import SIZE, content_key
+from mmsdk.cache.store import Store
 from mmsdk.containers import Encoding
 from mmsdk.errors import CheckpointError, ConfigError
-from mmsdk.features import cache as caching
-from mmsdk.features.cache import FeatureCache, cachable, cache_folder, cache_limit
-from mmsdk.features.keys import SIZE, content_key
-from mmsdk.features.store import FeatureStore, make_room
 from mmsdk.training import loop
 from tests.programs import made_up
 
@@ -167,12 +168,12 @@ def test_lengths_and_holes_come_back(tmp_path: Path) -> None:
         for mask in masks
     ]
     keys = [content_key(place) for place in range(3)]
-    store = FeatureStore(tmp_path / "store")
-    store.add(keys, values)
-    for opened in (store, FeatureStore(tmp_path / "store")):
+    store = Store(tmp_path / "store")
+    store.add([(key, value._asdict()) for key, value in zip(keys, values, strict=True)])
+    for opened in (store, Store(tmp_path / "store")):
         assert len(opened) == 3 and content_key(3) not in opened
         for key, value in zip(keys, values, strict=True):
-            assert all(torch.equal(one, other) for one, other in zip(opened[key], value, strict=True))
+            assert all(torch.equal(one, other) for one, other in zip(Encoding(**opened[key]), value, strict=True))
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"\xff" * 64])
@@ -186,28 +187,24 @@ def test_damaged_shards_are_encoded_again(tmp_path: Path, own_folder: Path, dama
 
 def test_room_is_made_by_age_and_never_by_what_is_in_use(tmp_path: Path) -> None:
     for number, name in enumerate("abc"):
-        store = FeatureStore(tmp_path / name)
-        store.add(
-            [content_key(name)], [Encoding(torch.zeros(1, 1000), torch.ones(1, dtype=torch.bool), torch.zeros(1))]
-        )
+        store = Store(tmp_path / "kind" / name)
+        store.add([(content_key(name), {"values": torch.zeros(1, 1000)})])
         (path,) = store.folder.iterdir()
         os.utime(path, (number + 1, number + 1))
     size = path.stat().st_size
-    make_room(tmp_path, 2 * size, keep=[tmp_path / "a"])
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["a", "c"]
-    make_room(tmp_path, 0, keep=[tmp_path / "a"])
-    assert [each.name for each in tmp_path.iterdir()] == ["a"]
+    kind = tmp_path / "kind"
+    assert make_room(tmp_path, 2 * size, keep=[kind / "a"])
+    assert sorted(each.name for each in kind.iterdir()) == ["a", "c"]
+    assert not make_room(tmp_path, 0, keep=[kind / "a"])
+    assert [each.name for each in kind.iterdir()] == ["a"]
 
 
 def _writing(folder: Path, worker: int) -> None:
     """Writes shards of ten values until it is killed, or a hundred of them are there."""
-    store = FeatureStore(folder)
+    store = Store(folder)
     for number in range(100):
         keys = [content_key(f"{worker} {number} {each}") for each in range(10)]
-        store.add(
-            keys,
-            [Encoding(torch.full((4, 64), float(number)), torch.ones(4, dtype=torch.bool), torch.full((3,), 1.0))] * 10,
-        )
+        store.add([(key, {"tokens": torch.full((4, 64), float(number)), "pooled": torch.ones(3)}) for key in keys])
 
 
 def test_killed_and_concurrent_writers_leave_whole_shards(tmp_path: Path) -> None:
@@ -221,7 +218,7 @@ def test_killed_and_concurrent_writers_leave_whole_shards(tmp_path: Path) -> Non
         os.kill(worker.pid or 0, signal.SIGKILL)
     for worker in workers:
         worker.join()
-    store = FeatureStore(tmp_path)
+    store = Store(tmp_path)
     whole = len(list(tmp_path.glob("*.safetensors")))
     assert len(store) == 10 * whole and whole >= 100
     assert all(content_key(f"3 {number} 9") in store for number in range(100))
@@ -256,7 +253,7 @@ def test_only_frozen_encoders_are_asked_for(tmp_path: Path) -> None:
 def test_the_folder_and_the_limit_are_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("MMSDK_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "mmsdk" / "features"
+    assert cache_folder() == tmp_path / "mmsdk"
     monkeypatch.setenv("MMSDK_CACHE_GB", "0.5")
     assert cache_limit() == 5 * 10**8
     for wrong in ("much", "-1", "nan"):
@@ -280,7 +277,7 @@ def test_workers_map_the_store_themselves(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_many_values_take_several_shards(own_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(caching, "SHARD", 8)
+    monkeypatch.setattr(filling, "SHARD_BYTES", 500)
     first = train(tmp_path / "first", frozen())
     assert len(shards(own_folder)) > 3
     assert first.metrics == pytest.approx(train(tmp_path / "off", frozen(feature_cache="off")).metrics, rel=1e-6)

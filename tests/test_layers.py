@@ -49,8 +49,8 @@ ONLY = {
     "mmsdk.errors mmsdk.fields mmsdk.formats mmsdk.proposal",
     "mmsdk.testing*": (
         "pytest torch numpy pydantic safetensors mmsdk.plugins.checking mmsdk.components mmsdk.containers mmsdk.errors "
-        "mmsdk.folders mmsdk.formats mmsdk.interfaces mmsdk.plugins.registry mmsdk.training.processes mmsdk.proposal "
-        "mmsdk.testing"
+        "mmsdk.cache.keys mmsdk.cache.store mmsdk.folders mmsdk.formats mmsdk.interfaces mmsdk.plugins.registry "
+        "mmsdk.training.processes mmsdk.proposal mmsdk.testing"
     ),
     "mmsdk.cli.*": "typer mmsdk.cli mmsdk.errors mmsdk.plugins.metadata",  # the rest is imported when a command runs
 }

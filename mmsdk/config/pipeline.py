@@ -261,6 +261,7 @@ class TrainingConfig(Strict):
     feature_cache: Literal["float32", "bfloat16", "off"] = Field(
         "float32", description="precision in which frozen encoders encode each value once, to be kept; or not at all"
     )
+    decoded_cache: bool = Field(True, description="keep on disk what files hold, so that each is decoded once")
     workers: Annotated[int, Field(ge=0)] = Field(0, description="processes that prepare batches")
     threads: Positive | None = Field(None, description="processor threads; by default what a short probe finds fastest")
     device: Literal["auto", "cpu"] = Field("auto", description="auto: a GPU where there is one")

@@ -55,7 +55,7 @@ def collated(
 
     A sample that cannot be read is put on the list `skipped`, or raised where there is none.
     """
-    ports = [port for port in pipeline.modalities.target_ports if port.name in heads]
+    ports = [port for port in pipeline.target_ports if port.name in heads]
     collator = Collator(pipeline.ports, ports)
     for rows in parts:
         batch, bad = collator(rows)

@@ -30,11 +30,15 @@ from mmsdk.pipeline.building import built
 
 
 class Port(NamedTuple):
-    """Where a stream or a target stands in a sample, and the modality that reads it."""
+    """Where a stream or a target stands in a sample, and the modality that reads it.
+
+    decoded: the items of some values, from a cache; None for others.
+    """
 
     name: str
     column: str | Sequence[str]
     modality: Modality
+    decoded: Callable[[Any], Any] | None = None
 
     @property
     def columns(self) -> Sequence[str]:
@@ -60,7 +64,8 @@ class Port(NamedTuple):
     def prepare(self, row: Row, value: Any) -> Any:
         """The item of a raw value; an error names the sample and the column."""
         try:
-            return self.modality.prepare(value)
+            known = self.decoded(value) if self.decoded is not None else None
+            return known if known is not None else self.modality.prepare(value)
         except DecodeError as error:
             raise error.at(row.id, self.name) from None
         except MmsdkError:

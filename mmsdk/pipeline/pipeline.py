@@ -67,10 +67,15 @@ class Pipeline(nn.Module, OnHub):
         self.heads: Parts[TaskHead] = Parts(
             {name: self._head(name, head, sources) for name, head in config.heads.items()}
         )
-        self.ports: Sequence[Port] = modalities.stream_ports
-        """Where streams are read from samples: through their modalities, or their encodings from a cache."""
+        self.read_directly()
         self.gather: Callable[[Tensor], Tensor] = alone
         self.rank = 0
+
+    def read_directly(self) -> None:
+        """Samples are read through the modalities; not from a cache."""
+        self.ports: Sequence[Port] = self.modalities.stream_ports
+        """Where streams are read from samples: through their modalities, or what is known of them from a cache."""
+        self.target_ports: Sequence[Port] = self.modalities.target_ports
 
     @classmethod
     def from_config(cls, config: str | Path | Mapping[str, Any] | PipelineConfig) -> Pipeline:

@@ -12,6 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from mmsdk.cache.keys import content_key
+from mmsdk.cache.store import Store, as_arrays, as_record
 from mmsdk.components import ModalityConfig
 from mmsdk.containers import Inputs
 from mmsdk.errors import DataError, DecodeError
@@ -141,6 +143,28 @@ class ModalityContract(Contract):
         assert repr(list(self.values)) == repr(kept), "prepare changes the raw value: work on a copy"
         assert repr(modality.state()) == repr(state), "prepare changes the state: learn in fit() alone"
 
+    def test_packed_items_come_back(self, tmp_path: Path) -> None:
+        """Where `packs` is True: from the decoded cache, an item gives the same tensors and lengths, bit for bit, also
+        when it is augmented."""
+        modality = self.fitted()
+        if not modality.packs:
+            pytest.skip("nothing is packed: values are as quick to read as they are")
+        items = [modality.prepare(value) for value in self.values]
+        again = [
+            modality.unpack(_stored(modality.pack(item), tmp_path / str(place))) for place, item in enumerate(items)
+        ]
+        wrong = difference(modality.collate(again), modality.collate(items), 0)
+        assert not wrong, f"unpacked, {wrong}: pack() must not lose anything"
+        assert [*map(modality.length, again)] == [*map(modality.length, items)], "unpacked, length() is another one"
+        one, other = (
+            modality.collate([modality.augment(item, np.random.default_rng(3)) for item in each])
+            for each in (again, items)
+        )
+        wrong = difference(one, other, 0)
+        assert not wrong, f"unpacked and augmented, {wrong}"
+        wrong = difference(modality.collate(again), modality.collate(items), 0)
+        assert not wrong, f"augment changes an unpacked item: {wrong}: make a new one"
+
     def test_a_blank_stands_beside_values(self) -> None:
         """`blank()` is an item like any other."""
         modality = self.fitted()
@@ -235,3 +259,12 @@ class ModalityContract(Contract):
         again = modality.collate([modality.prepare(value) for value in decoded])
         wrong = difference(dict(tensors(again)), dict(tensors(inputs)), self.tolerance)
         assert not wrong, f"decoded and read again, {wrong}"
+
+
+def _stored(packed: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """What was packed, written to a file and mapped into memory."""
+    for name, part in packed.items():
+        assert isinstance(part, np.ndarray) and part.dtype.kind in "biuf", f"pack() gives '{name}' as {part!r}"
+    key = content_key("item")
+    Store(folder).add([(key, as_record(packed))])
+    return as_arrays(Store(folder)[key])

@@ -188,7 +188,7 @@ class Job:
         A part is one forward pass of this process.
         """
         training = self.config.training
-        heads = [port for port in self.pipeline.modalities.target_ports if port.name in plan.weights]
+        heads = [port for port in self.pipeline.target_ports if port.name in plan.weights]
         collator = Collator(self.pipeline.ports, heads, seed=training.seed)
         groups = _groups(self.pipeline, plan.train, training.group)
         for epoch in range(start // plan.steps_per_epoch, plan.epochs):

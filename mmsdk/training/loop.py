@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,9 +33,9 @@ from mmsdk.pipeline.prediction import to_device
 from mmsdk.training import optimization
 from mmsdk.training.balance import Balance, balance_of
 from mmsdk.training.blocks import activation_checkpointing
+from mmsdk.training.caches import read_caches
 from mmsdk.training.checkpoint import restored
 from mmsdk.training.curve import draw_curve
-from mmsdk.training.features import read_features
 from mmsdk.training.gradient_caching import Parts, gradient_caching
 from mmsdk.training.held_out import learn, listen, take
 from mmsdk.training.interruption import Interruption
@@ -124,8 +125,9 @@ def train(
             plan, selection, balance = job.stages[number], selections[number], balances[number]
             memory = Memory(at_a_time, job, progress)
             _train_stage(job, plan, selection, balance, interruption, memory, accelerator, progress)
-        metrics = _final_metrics(job, accelerator, progress)
-    pipeline.gather, pipeline.rank, pipeline.ports = alone, 0, pipeline.modalities.stream_ports
+        metrics = _final_metrics(job, accelerator)
+    pipeline.gather, pipeline.rank = alone, 0
+    pipeline.read_directly()
     rate = position.samples / position.seconds if position.seconds else 0.0
     if accelerator.is_main_process:
         pipeline.about = About(metrics=metrics, rows=job.rows(), data=run.facts()["data"])
@@ -155,7 +157,7 @@ def _train_stage(
     heads = list(plan.weights)
     optimization.freeze(pipeline, plan.config, heads)
     model, optimizer = accelerator.prepare(pipeline, optimization.optimizer(pipeline, plan.config, training))
-    read_features(job, plan, progress, accelerator.wait_for_everyone)
+    read_caches(job, plan, partial(_say_first, job, plan, progress), accelerator.wait_for_everyone)
     measure_lengths(job, plan, progress, gather_object)
     steps = plan.steps_per_epoch * plan.epochs
     if job.checkpoint is not None and position.step > 0:
@@ -242,6 +244,12 @@ def _train_stage(
             break
     accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     accelerator.free_memory()
+
+
+def _say_first(job: Job, plan: StagePlan, progress: Progress, line: str) -> None:
+    """Where a stage begins; not where it goes on."""
+    if job.position.step == 0:
+        progress.say(f"{plan.config.name}: {line}")
 
 
 def total(
@@ -351,11 +359,11 @@ def _measured(job: Job, rows: Sequence[Row], heads: Sequence[str], accelerator: 
     return computed(everyone[0])
 
 
-def _final_metrics(job: Job, accelerator: Accelerator, progress: Progress) -> dict[str, float]:
+def _final_metrics(job: Job, accelerator: Accelerator) -> dict[str, float]:
     """`split/head/metric` on every split that was not trained on, each head on the data of its own stages."""
     found: dict[str, float] = {}
     for plan in job.stages:
-        read_features(job, plan, progress, accelerator.wait_for_everyone)
+        read_caches(job, plan, lambda line: None, accelerator.wait_for_everyone)  # it was told before the stage
         for split, rows in plan.splits.items():
             if split != plan.train_split:
                 figures = _measured(job, rows, list(plan.weights), accelerator)

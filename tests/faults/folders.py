@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 import mmsdk
-from mmsdk.features.cache import FeatureCache
+from mmsdk.cache.features import FeatureCache
 from mmsdk.pipeline.modalities import Modalities
 from tests.programs import made_up
 

@@ -98,7 +98,7 @@ def test_the_second_ctrl_c_ends_at_once(tmp_path: Path, signalled: Callable[...,
 
 
 def test_with_nothing_to_save_it_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "read_features", lambda *_: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(training, "read_caches", lambda *_: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(Interrupted, match=r"stopped by SIGTERM, between two steps; the last checkpoint is intact"):
         train(tmp_path)
 

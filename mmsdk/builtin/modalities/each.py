@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,8 +15,11 @@ from mmsdk.errors import DecodeError
 from mmsdk.formats import Format
 from mmsdk.interfaces import Corruption, Modality
 
+Array = np.ndarray[Any, Any]
 OF = "of."
 """What the keys of single values begin with."""
+THERE = "there"
+"""Which steps of a packed list have a value."""
 
 
 class Each(Modality):
@@ -69,6 +73,24 @@ class Each(Modality):
             return self.of.prepare(value)
         except DecodeError as error:
             raise DecodeError(f"step {step}: {error.reason}") from None
+
+    @property
+    def packs(self) -> bool:
+        return self.of.packs
+
+    def pack(self, item: list[Any]) -> Mapping[str, Array]:
+        """Of each value that is there, what the other modality makes of it, as "0.<name>", "1.<name>" and so on."""
+        there = [one for one in item if one is not None]
+        parts = {f"{place}.{name}": part for place, one in enumerate(there) for name, part in self.of.pack(one).items()}
+        return {THERE: np.array([one is not None for one in item]), **parts}
+
+    def unpack(self, arrays: Mapping[str, Array]) -> list[Any]:
+        parts: defaultdict[str, dict[str, Array]] = defaultdict(dict)
+        for name, part in arrays.items():
+            place, _, own = name.partition(".")
+            parts[place][own] = part
+        there = iter(range(len(arrays[THERE])))
+        return [self.of.unpack(parts[str(next(there))]) if here else None for here in arrays[THERE]]
 
     def blank(self) -> list[Any]:
         return [self.of.blank()]

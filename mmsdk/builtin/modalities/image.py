@@ -63,6 +63,12 @@ class Image(Modality):
             image = image.resize(size, Pillow.Resampling.BICUBIC)
         return np.array(on_white(image))
 
+    def pack(self, item: Pixels) -> Mapping[str, Pixels]:
+        return {"pixels": item}
+
+    def unpack(self, arrays: Mapping[str, Pixels]) -> Pixels:
+        return arrays["pixels"]
+
     def blank(self) -> Pixels:
         return np.zeros((self.height, self.width, 3), dtype=np.uint8)
 
@@ -118,8 +124,10 @@ class Image(Modality):
         return PICTURE_CORRUPTIONS
 
     def collate(self, items: Sequence[Pixels]) -> Inputs:
-        pixels = torch.from_numpy(np.stack(items)).permute(0, 3, 1, 2)  # [n, 3, height, width]
-        return {"pixels": pixels.to(torch.float32, memory_format=torch.contiguous_format) / 255}
+        pixels = np.empty((len(items), 3, self.height, self.width), dtype=np.float32)
+        for row, item in zip(pixels, items, strict=True):  # in numpy this takes half as long as in torch
+            row[:] = item.transpose(2, 0, 1)
+        return {"pixels": torch.from_numpy(pixels).div_(255)}
 
     def decode(self, tensors: Inputs) -> list[Pillow.Image]:
         """Pillow images of pixels [n, 3, height, width] in 0..1."""

@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mmsdk import Corruption, DecodeError, Format, Inputs, Modality
 from mmsdk_speech.decoding import Samples, sound_of
 from mmsdk_speech.editing import faster, interrupted, moved, noisy, quieter, resampled, trimmed
+
+FULL_SCALE = np.float32(2**15)
+"""Of 16 bits."""
 
 
 class Waveform(Modality):
@@ -45,6 +49,15 @@ class Waveform(Modality):
         if not len(samples):
             raise DecodeError(f"the sound is shorter than one sample at {self.rate} per second")
         return samples if self.trim is None else trimmed(samples, self.rate, self.trim)
+
+    def pack(self, item: Samples) -> Mapping[str, NDArray[Any]]:
+        """As 16 bits where that is what they are: mono sound of 16 bits that was not resampled."""
+        short = (item * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+        return {"samples": short if np.array_equal(_unpacked(short), item) else item}
+
+    def unpack(self, arrays: Mapping[str, NDArray[Any]]) -> Samples:
+        samples = arrays["samples"]
+        return _unpacked(samples) if samples.dtype == np.int16 else samples
 
     def blank(self) -> Samples:
         return np.zeros(1, dtype=np.float32)
@@ -84,3 +97,7 @@ class Waveform(Modality):
             row[: len(item)] = item
         mask = np.arange(lengths.max()) < lengths[:, None]  # [n, time]
         return {"samples": torch.from_numpy(samples), "mask": torch.from_numpy(mask)}
+
+
+def _unpacked(short: NDArray[np.int16]) -> Samples:
+    return short.astype(np.float32) / FULL_SCALE

@@ -60,6 +60,12 @@ class Image(Modality):
             )
         return pixels
 
+    def pack(self, item: Pixels) -> Mapping[str, Pixels]:
+        return {"pixels": item}
+
+    def unpack(self, arrays: Mapping[str, Pixels]) -> Pixels:
+        return arrays["pixels"]
+
     @property
     def corruptions(self) -> Mapping[str, Corruption]:
         """Those of pictures; here the channels stand first."""
@@ -69,7 +75,7 @@ class Image(Modality):
         return np.zeros((3, self.height, self.width), dtype=np.uint8)
 
     def collate(self, items: Sequence[Pixels]) -> Inputs:
-        return {"pixels": torch.from_numpy(np.stack(items)).float() / 255}  # [n, 3, height, width]
+        return {"pixels": torch.from_numpy(np.stack(items, dtype=np.float32)).div_(255)}  # [n, 3, height, width]
 
     def _pixels(self, image: Pillow.Image) -> Pixels:
         (pixels,) = self.processor(images=[image], return_tensors="np", **PLAIN)["pixel_values"]

@@ -62,6 +62,12 @@ class Clips(Modality):
             limits=self.limits,
         )
 
+    def pack(self, item: Clip) -> Mapping[str, Clip]:
+        return {"frames": item}
+
+    def unpack(self, arrays: Mapping[str, Clip]) -> Clip:
+        return arrays["frames"]
+
     def blank(self) -> Clip:
         return np.zeros((1, self.height, self.width, 3), dtype=np.uint8)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,12 @@ class Sounds(Modality):
     def prepare(self, value: Any) -> Samples:
         """A path, or the bytes of a file."""
         return sound_of(value, self.rate, self.window)
+
+    def pack(self, item: Samples) -> Mapping[str, Samples]:
+        return {"samples": item}
+
+    def unpack(self, arrays: Mapping[str, Samples]) -> Samples:
+        return arrays["samples"]
 
     def blank(self) -> Samples:
         return np.zeros(1, dtype=np.float32)

@@ -21,7 +21,7 @@ import watch
 
 import mmsdk
 from mmsdk.errors import MmsdkError
-from mmsdk.features.cache import FeatureCache
+from mmsdk.cache.features import FeatureCache
 from tests.faults import folders
 
 SECONDS = 20

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from mmsdk.cache.looks import Keys
+from mmsdk.cache.store import Store
 from mmsdk.containers import Encoding
-from mmsdk.features.keys import content_key
-from mmsdk.features.store import FeatureStore
 from mmsdk.formats import Format
 from mmsdk.interfaces import Modality
 
@@ -23,18 +22,10 @@ class Encoded(Modality):
     width, pooled_width: of the encoder.
     """
 
-    def __init__(self, modality: Modality, store: FeatureStore, width: int, pooled_width: int) -> None:
-        self.modality, self.store, self.width, self.pooled_width = modality, store, width, pooled_width
+    def __init__(self, modality: Modality, store: Store, keys: Keys, width: int, pooled_width: int) -> None:
+        self.modality, self.store, self.keys = modality, store, keys
+        self.width, self.pooled_width = width, pooled_width
         self.reads_files, self.takes_empty = modality.reads_files, modality.takes_empty  # type: ignore[misc]
-        self._keys: dict[Any, bytes] = {}
-
-    def key(self, value: Any) -> bytes:
-        """Its content's; of a path or a text, looked at once."""
-        if not isinstance(value, str | Path):
-            return content_key(value)
-        if value not in self._keys:
-            self._keys[value] = content_key(value)
-        return self._keys[value]
 
     @property
     def format(self) -> Format:
@@ -47,7 +38,7 @@ class Encoded(Modality):
             DecodeError: the value cannot be read.
         """
         try:
-            return self.store[self.key(value)]
+            return Encoding(**self.store[self.keys(value)])
         except (OSError, KeyError):
             self.modality.prepare(value)  # says why it was not encoded
             raise

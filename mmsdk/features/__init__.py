@@ -1,1 +1,0 @@
-"""Encodings of frozen encoders, made once and kept by content."""
