@@ -64,8 +64,16 @@ class FeatureCache:
         encoded = Encoded(own.modality, store, Keys(self.root), width, pooled_width)
         return own._replace(modality=encoded)
 
-    def fill(self, pipeline: Pipeline, port: Port, rows: Iterable[Row], rank: int = 0, processes: int = 1) -> Filled:
-        """Encode this process's share of the values, but for those that are there.
+    def fill(
+        self,
+        pipeline: Pipeline,
+        port: Port,
+        rows: Iterable[Row],
+        rank: int = 0,
+        processes: int = 1,
+        beyond: bool = True,
+    ) -> Filled:
+        """Encode this process's share of the values, but for those that are there; if need be `beyond` the limit.
 
         A value that cannot be read is passed over here, and met again where it is used.
 
@@ -83,7 +91,7 @@ class FeatureCache:
                 encoded.store,
                 own,
                 lambda missing: self._encoded(pipeline, port, encoded.modality, missing),
-                beyond=True,  # of these every one is needed
+                beyond,
             )
             encoded.keys.keep()
         return filled
@@ -127,13 +135,16 @@ def cachable(pipeline: Pipeline, heads: Collection[str]) -> dict[str, str | None
     found: dict[str, str | None] = {}
     for name, encoder in pipeline.encoders.items():
         if _frozen(encoder):
-            hiding = [head for head in heads if _hides(pipeline, head, name)]
-            found[name] = None
+            found[name] = hiding(pipeline, heads, name)
             if pipeline.modalities.streams[name].augments:
                 found[name] = "its modality augments: the values are others in each epoch"
-            elif hiding:
-                found[name] = f"head '{hiding[0]}' hides parts of the values"
     return found
+
+
+def hiding(pipeline: Pipeline, heads: Collection[str], stream: str) -> str | None:
+    """Why the encodings of a stream are of no use to these heads, if so."""
+    found = [head for head in heads if _hides(pipeline, head, stream)]
+    return f"head '{found[0]}' hides parts of the values" if found else None
 
 
 def _hides(pipeline: Pipeline, head: str, stream: str) -> bool:

@@ -64,6 +64,8 @@ def fill(
     """
     missing = [value for value in values if value.key not in store]
     count = 0
+    if missing and not beyond and not make_room(root, cache_limit() - SHARD_BYTES, keep=[store.folder]):
+        return Filled(len(values) - len(missing), 0, False)  # before anything is made in vain
     for shard in _shards(made(missing) if missing else iter(())):
         size = sum(size_of(record) for _, record in shard)
         if not make_room(root, cache_limit() - size, keep=[store.folder]) and not beyond:

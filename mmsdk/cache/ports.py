@@ -29,6 +29,10 @@ Rows = Callable[[], Iterable[Row]]
 """Gives them again each time: they may lie on a disk."""
 
 
+def silent(line: str) -> None:
+    """Says nothing."""
+
+
 def encoded_ports(
     pipeline: Pipeline,
     wanted: Mapping[str, str | None],

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mmsdk.cli.options import Engine, Json, RunFolder, answer
+from mmsdk.cli.options import Cache, Engine, Json, RunFolder, answer, say
 
 
 def command(
@@ -26,6 +26,7 @@ def command(
     ] = "raise",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what an earlier call did not finish.")] = False,
     engine: Engine = None,
+    cache: Cache = "known",
     json: Json = False,
 ) -> None:
     """Write the embeddings of every row of a file, by source, as safetensors."""
@@ -36,7 +37,9 @@ def command(
 
     folder, skip = out or Path("embeddings") / data.stem, on_error == "skip"
     with team() as ours:
-        written = write_embeddings(open_with(run, engine), data, folder, ours, head=head, skip=skip, resume=resume)
+        written = write_embeddings(
+            open_with(run, engine), data, folder, ours, head=head, skip=skip, resume=resume, cache=cache, say=say
+        )
     if written is None:
         return
     files, skipped = written

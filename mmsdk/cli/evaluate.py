@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmsdk.cli.options import Json, RunFolder, answer, metrics_table
+from mmsdk.cli.options import Cache, Json, RunFolder, answer, metrics_table, say
 from mmsdk.cli.tables import figure, table
 from mmsdk.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mmsdk.cache.reading import Which
 
 
 def command(
@@ -25,6 +28,7 @@ def command(
     card: Annotated[
         bool, typer.Option("--card", help="Write the figures into the saved pipeline and its model card, too.")
     ] = False,
+    cache: Cache = "known",
     json: Json = False,
 ) -> None:
     """Measure a trained pipeline on a split, or on another file."""
@@ -33,13 +37,13 @@ def command(
     if corruptions and card:
         raise ConfigError("--card: a model card has no place for --corruptions: leave one of them out")
     if subsets:
-        _subsets(run, data, split, card, json)
+        _subsets(run, data, split, card, cache, json)
     elif corruptions:
-        _corruptions(run, data, split, json)
+        _corruptions(run, data, split, cache, json)
     else:
         from mmsdk.evaluation.measuring import evaluate_run
 
-        metrics = evaluate_run(run, data, split)
+        metrics = evaluate_run(run, data, split, cache, say)
         if card:
             _note(run, metrics=metrics)
         answer({"run": str(run), "metrics": metrics}, json, metrics_table(metrics))
@@ -51,11 +55,11 @@ def _note(run: Path, **figures: Any) -> None:
     print(f"written to {note(run, **figures) / 'README.md'}", file=sys.stderr)
 
 
-def _subsets(run: Path, data: Path | None, split: Sequence[str], card: bool, json: bool) -> None:
+def _subsets(run: Path, data: Path | None, split: Sequence[str], card: bool, cache: Which, json: bool) -> None:
     from mmsdk.evaluation.subsets import evaluate_subsets_of_run
     from mmsdk.pipeline.about import SubsetFigures
 
-    found, limited = evaluate_subsets_of_run(run, data, split)
+    found, limited = evaluate_subsets_of_run(run, data, split, cache, say)
     order = [name for subset in found if len(subset) == 1 for name in subset]  # that of the config
     named = [([name for name in order if name in subset], figures) for subset, figures in found.items()]
     plain = [{"streams": streams, "metrics": figures} for streams, figures in named]
@@ -66,10 +70,10 @@ def _subsets(run: Path, data: Path | None, split: Sequence[str], card: bool, jso
     answer({"run": str(run), "subsets": plain, "limited": limited}, json, _tables("streams", lines, notes))
 
 
-def _corruptions(run: Path, data: Path | None, split: Sequence[str], json: bool) -> None:
+def _corruptions(run: Path, data: Path | None, split: Sequence[str], cache: Which, json: bool) -> None:
     from mmsdk.evaluation.robustness import evaluate_corruptions_of_run
 
-    found = evaluate_corruptions_of_run(run, data, split)
+    found = evaluate_corruptions_of_run(run, data, split, cache, say)
     lines = [(str(damage or "as it is"), figures) for damage, figures in found.items()]
     plain = [{**damage._asdict(), "metrics": figures} for damage, figures in found.items() if damage is not None]
     answer({"run": str(run), "metrics": found[None], "corruptions": plain}, json, _tables("damage", lines))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,13 @@ Engine = Annotated[
     Literal["torch", "onnxruntime"] | None,
     typer.Option(help="What computes; ONNX Runtime takes what `mmsdk export` made of the run.", show_default=False),
 ]
+Cache = Annotated[
+    Literal["known", "all", "files", "off"],
+    typer.Option(
+        help="Encodings to read and keep: of encoders that were frozen in training, of all, of none but decoded files, "
+        "or nothing from a cache."
+    ),
+]
 Deadline = Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="How long plugins may take to be imported.")]
 Overrides = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the config.")]
 
@@ -27,6 +35,11 @@ def answer(result: dict[str, Any], as_json: bool, text: str = "") -> None:
     if os.environ.get("RANK", "0") != "0":
         return
     print(json.dumps(result, ensure_ascii=False) if as_json else text)
+
+
+def say(line: str) -> None:
+    """Something about the work, beside its result."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def metrics_table(metrics: dict[str, float]) -> str:

@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mmsdk.cache.reading import Which
 from mmsdk.data.samples import Row, Sample
 from mmsdk.data.sampling import batches
 from mmsdk.errors import ConfigError, DataError, DecodeError, listed
 from mmsdk.evaluation.answers import Answers, filled, prior_scores
 from mmsdk.evaluation.attention import Look, looks, reads_fusion, stream_weights
-from mmsdk.evaluation.measuring import BATCH_SIZE, collated, nothing_to_measure, opened, require_rows
+from mmsdk.evaluation.measuring import BATCH_SIZE, collated, nothing_to_measure, opened, require_rows, through_caches
 from mmsdk.evaluation.run_data import Part, in_memory, known_head, parts_of_run, training_samples
 from mmsdk.evaluation.shapley import interactions, shapley
 from mmsdk.evaluation.subsets import Subset, needs_all, outputs_of_subsets, subsets_of
@@ -26,6 +27,8 @@ from mmsdk.pipeline.prediction import inference, to_device
 from mmsdk.pipeline.reading import Encodings, Reading
 
 NOTHING: Subset = frozenset()
+KEPT: Which = "files"
+"""Decoded files alone: an encoding does not tell which words it is of."""
 
 
 class SampleWorth(NamedTuple):
@@ -94,7 +97,8 @@ def explain(
         head = able[0]
     config = pipeline.config
     part = Part("rows", in_memory(config, "rows", rows), [known_head(config, head)])
-    return _worth(pipeline, part, head, in_memory(config, "train", train), skipped)
+    with through_caches(pipeline, [part], KEPT):
+        return _worth(pipeline, part, head, in_memory(config, "train", train), skipped)
 
 
 def explain_run(
@@ -112,7 +116,8 @@ def explain_run(
         raise ConfigError(f"No head can be explained: {' '.join(str(unexplained(pipeline, name)) for name in heads)}")
     parts = [(part, name) for part in parts_of_run(folder, pipeline.config, data, splits) for name in wanted]
     train = {name: training_samples(folder, name, data) for name in wanted}
-    found = [_worth(pipeline, part, name, train[name], None) for part, name in parts if name in part.heads]
+    with through_caches(pipeline, [part for part, _ in parts], KEPT):
+        found = [_worth(pipeline, part, name, train[name], None) for part, name in parts if name in part.heads]
     if not found:
         raise DataError(f"{folder}: every split was trained on: name one all the same, with --split")
     return found

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from mmsdk.cache.ports import Say, silent
+from mmsdk.cache.reading import Caches, Which
 from mmsdk.containers import Batch, HeadOutput
 from mmsdk.data.collate import Collator
 from mmsdk.data.samples import Row, Sample
@@ -90,18 +93,30 @@ def evaluate(
     *,
     heads: Sequence[str] | None = None,
     skipped: list[DecodeError] | None = None,
+    cache: Which = "known",
 ) -> dict[str, float]:
     """The metrics of every split given as lists of rows, keys `split/head/metric`.
+
+    cache: "known" reads encodings of encoders that were frozen in training, and decoded files; "all" those of every
+    encoder; "off" nothing: see `docs/feature_cache.md`.
 
     Raises:
         ConfigError: there is no such head.
         DataError: a split without rows, rows that cannot be grouped, or a sample that cannot be read.
     """
     pipeline = opened(pipeline)
-    return _figures(pipeline, parts_in_memory(pipeline.config, data, heads), skipped)
+    parts = parts_in_memory(pipeline.config, data, heads)
+    with through_caches(pipeline, parts, cache):
+        return _figures(pipeline, parts, skipped)
 
 
-def evaluate_run(folder: Path, data: Path | None = None, splits: Sequence[str] = ()) -> dict[str, float]:
+def evaluate_run(
+    folder: Path,
+    data: Path | None = None,
+    splits: Sequence[str] = (),
+    cache: Which = "known",
+    say: Say = silent,
+) -> dict[str, float]:
     """The metrics of a run's pipeline on its own data (every split that was not trained on), or on another file.
 
     Another file is divided by its column "split" where `splits` are named; otherwise it is one split.
@@ -111,7 +126,19 @@ def evaluate_run(folder: Path, data: Path | None = None, splits: Sequence[str] =
         CheckpointError: the folder holds no finished run.
     """
     pipeline = Pipeline.load(folder)
-    return _figures(pipeline, parts_of_run(folder, pipeline.config, data, splits))
+    parts = parts_of_run(folder, pipeline.config, data, splits)
+    with through_caches(pipeline, parts, cache, say):
+        return _figures(pipeline, parts)
+
+
+@contextmanager
+def through_caches(pipeline: Pipeline, parts: Sequence[Part], cache: Which, say: Say = silent) -> Iterator[None]:
+    """Has the pipeline read these samples through the caches as long as this lasts."""
+    caches = Caches(pipeline, {head for part in parts for head in part.heads}, cache, files=True)
+    with caches([row for part in parts for row in part.rows], say):
+        for line in caches.told():
+            say(line)
+        yield
 
 
 def opened(pipeline: Pipeline | str | Path) -> Pipeline:

@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mmsdk.cache.ports import Say, silent
+from mmsdk.cache.reading import Which
 from mmsdk.containers import Batch
 from mmsdk.data.collate import Collator, randomness
 from mmsdk.data.samples import Row, Sample
@@ -22,6 +24,7 @@ from mmsdk.evaluation.measuring import (
     opened,
     require_rows,
     take,
+    through_caches,
 )
 from mmsdk.evaluation.run_data import Part, parts_in_memory, parts_of_run
 from mmsdk.interfaces import Corruption
@@ -49,6 +52,7 @@ def evaluate_corruptions(
     *,
     heads: Sequence[str] | None = None,
     skipped: list[DecodeError] | None = None,
+    cache: Which = "known",
 ) -> dict[Damage | None, dict[str, float]]:
     """The figures of `evaluate` as the data is (None), and under each damage to one stream.
 
@@ -59,15 +63,23 @@ def evaluate_corruptions(
         ConfigError: there is no such head, or no modality knows any corruption. DataError: as in `evaluate`.
     """
     pipeline = opened(pipeline)
-    return _figures(pipeline, parts_in_memory(pipeline.config, data, heads), skipped)
+    parts = parts_in_memory(pipeline.config, data, heads)
+    with through_caches(pipeline, parts, cache):
+        return _figures(pipeline, parts, skipped)
 
 
 def evaluate_corruptions_of_run(
-    folder: Path, data: Path | None = None, splits: Sequence[str] = ()
+    folder: Path,
+    data: Path | None = None,
+    splits: Sequence[str] = (),
+    cache: Which = "known",
+    say: Say = silent,
 ) -> dict[Damage | None, dict[str, float]]:
     """The same for a run, see `evaluate_run`."""
     pipeline = Pipeline.load(folder)
-    return _figures(pipeline, parts_of_run(folder, pipeline.config, data, splits), None)
+    parts = parts_of_run(folder, pipeline.config, data, splits)
+    with through_caches(pipeline, parts, cache, say):
+        return _figures(pipeline, parts, None)
 
 
 def damages(pipeline: Pipeline) -> dict[Damage, tuple[Port, Corruption]]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from mmsdk.cache.ports import Say, silent
+from mmsdk.cache.reading import Which
 from mmsdk.config.pipeline import PipelineConfig
 from mmsdk.config.wiring import FUSED
 from mmsdk.containers import Batch, HeadOutput
@@ -23,6 +25,7 @@ from mmsdk.evaluation.measuring import (
     opened,
     require_rows,
     take,
+    through_caches,
 )
 from mmsdk.evaluation.run_data import Part, parts_in_memory, parts_of_run
 from mmsdk.metrics import Rows
@@ -42,6 +45,7 @@ def evaluate_subsets(
     *,
     heads: Sequence[str] | None = None,
     skipped: list[DecodeError] | None = None,
+    cache: Which = "known",
 ) -> dict[Subset, dict[str, float]]:
     """The figures of `evaluate` for each subset of the streams, as if the others were absent in every sample.
 
@@ -53,15 +57,23 @@ def evaluate_subsets(
         ConfigError: there is no such head, or there are more than ten streams. DataError: as in `evaluate`.
     """
     pipeline = opened(pipeline)
-    return _figures(pipeline, parts_in_memory(pipeline.config, data, heads), skipped)
+    parts = parts_in_memory(pipeline.config, data, heads)
+    with through_caches(pipeline, parts, cache):
+        return _figures(pipeline, parts, skipped)
 
 
 def evaluate_subsets_of_run(
-    folder: Path, data: Path | None = None, splits: Sequence[str] = ()
+    folder: Path,
+    data: Path | None = None,
+    splits: Sequence[str] = (),
+    cache: Which = "known",
+    say: Say = silent,
 ) -> tuple[dict[Subset, dict[str, float]], dict[str, str]]:
     """The same for a run, see `evaluate_run`; and by head why it is judged with all streams alone, if it is."""
     pipeline = Pipeline.load(folder)
-    figures = _figures(pipeline, parts_of_run(folder, pipeline.config, data, splits), None)
+    parts = parts_of_run(folder, pipeline.config, data, splits)
+    with through_caches(pipeline, parts, cache, say):
+        figures = _figures(pipeline, parts, None)
     reasons = {name: needs_all(pipeline.config, name) for name in pipeline.config.heads}
     return figures, {name: reason for name, reason in reasons.items() if reason is not None}
 

@@ -11,6 +11,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from mmsdk.cache.ports import Say, silent
+from mmsdk.cache.reading import Caches, Which
 from mmsdk.data.embedding_folder import EmbeddingFiles
 from mmsdk.data.samples import Row
 from mmsdk.data.skipping import as_told, require_few
@@ -34,11 +36,14 @@ def write_embeddings(
     head: str | None = None,
     skip: bool = False,
     resume: bool = False,
+    cache: Which = "known",
+    say: Say = silent,
 ) -> tuple[EmbeddingFiles, list[DecodeError]] | None:
     """Embed every row of a file or of shards, in constant memory; what was written, and the samples left out.
 
     In the first process of the team; the others get nothing. skip: leave out samples that cannot be read, as many as
-    `require_few` lets, instead of raising. resume: go on with what an earlier call did not finish.
+    `require_few` lets, instead of raising. resume: go on with what an earlier call did not finish. cache: whose
+    encodings are read and kept. say: is told what the first process found of them.
 
     Raises:
         CheckpointError: there is something at `folder`, or it cannot be written.
@@ -50,15 +55,17 @@ def write_embeddings(
     widths = {source: vectors.shape[1] for source, vectors in pipeline.embed({}, head=head).items()}
     made_with = {"pipeline": pipeline.fingerprint(), "head": head}
     parts = Parts(data, folder, made_with, team, resume=resume)
+    caches = Caches(pipeline, [head], cache, files=False)  # each row is read once
 
     def make(part: Path, first: int, rows: Sequence[Row]) -> None:
         bad: list[DecodeError] | None = [] if skip else None
         ids: list[str] = []
         found = {source: torch.zeros(len(rows), width) for source, width in widths.items()}
-        for each in pipeline.embed_each(rows, head=head, skipped=bad):
-            for source, vector in each.vectors.items():
-                found[source][len(ids)] = vector
-            ids.append(each.id)
+        with caches(rows):
+            for each in pipeline.embed_each(rows, head=head, skipped=bad):
+                for source, vector in each.vectors.items():
+                    found[source][len(ids)] = vector
+                ids.append(each.id)
         if bad:
             require_few(team.total("left out", len(bad)), parts.count, bad[-1])
         told = {"ids": json.dumps(ids), "bad": json.dumps([as_told(error) for error in bad or ()])}
@@ -79,6 +86,8 @@ def write_embeddings(
 
         write_folder(folder, fill)
         parts.remove()
+        for line in caches.told():
+            say(line)
     team.meet("the end")
     return written
 

@@ -85,7 +85,7 @@ def _batches(
     skipped: list[DecodeError] | None,
 ) -> Iterator[tuple[list[Row], Mapping[int, DecodeError], Mapping[str, Tensor]]]:
     """(rows, those that cannot be read by their place, [batch, width] of each source) of each batch."""
-    collator = Collator(pipeline.modalities.stream_ports, [])
+    collator = Collator(pipeline.ports, [])
     numbered = enumerate(samples)
     while chunk := list(islice(numbered, batch_size)):
         rows = [row if isinstance(row, Row) else as_row(row, f"sample[{number}]") for number, row in chunk]

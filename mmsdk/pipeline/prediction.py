@@ -62,7 +62,7 @@ def predict(
         ConfigError: a head that is not there, or that makes no predictions.
     """
     names = _heads(pipeline, heads)
-    collator = Collator(pipeline.modalities.stream_ports, [])
+    collator = Collator(pipeline.ports, [])
     numbered = enumerate(samples)
     while chunk := list(islice(numbered, batch_size)):
         yield from _predict_chunk(pipeline, collator, names, chunk)

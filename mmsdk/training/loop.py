@@ -19,6 +19,7 @@ from accelerate.utils import DistributedType, broadcast_object_list, gather_obje
 from torch import Tensor
 from torch.distributed import is_initialized
 
+from mmsdk.cache.ports import silent
 from mmsdk.config.file import load_config
 from mmsdk.config.pipeline import PipelineConfig, TrainingConfig
 from mmsdk.containers import Batch, HeadOutput
@@ -363,7 +364,7 @@ def _final_metrics(job: Job, accelerator: Accelerator) -> dict[str, float]:
     """`split/head/metric` on every split that was not trained on, each head on the data of its own stages."""
     found: dict[str, float] = {}
     for plan in job.stages:
-        read_caches(job, plan, lambda line: None, accelerator.wait_for_everyone)  # it was told before the stage
+        read_caches(job, plan, silent, accelerator.wait_for_everyone)  # it was told before the stage
         for split, rows in plan.splits.items():
             if split != plan.train_split:
                 figures = _measured(job, rows, list(plan.weights), accelerator)

@@ -75,3 +75,13 @@ def test_a_sound_of_a_single_sample_survives_everything() -> None:
     for seed in range(20):
         varied = waveform.augment(item, np.random.default_rng(seed))
         assert len(varied) >= 1 and np.isfinite(varied).all()
+
+
+def test_sound_of_16_bits_is_kept_in_16_bits() -> None:
+    modality, rng = Waveform(), np.random.default_rng(0)
+    whole = rng.integers(-(2**15), 2**15, 100).astype(np.int16)
+    for samples, kept in ((whole, np.int16), (rng.uniform(-1, 1, 100), np.float32), ([1.5, 0.0], np.float32)):
+        item = modality.prepare({"samples": samples, "rate": 16_000})
+        packed = modality.pack(item)
+        assert packed["samples"].dtype == kept
+        assert np.array_equal(modality.unpack(packed), item)
