@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from mmsdk.builtin.modalities.files import decoding, existing_file, said_by
 from mmsdk.builtin.modalities.scalars import shown
@@ -18,6 +18,9 @@ FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP"]
 """What is opened at all: each further decoder would be a further way in."""
 MAX_MEGAPIXELS = 50
 """Told from the header: a file of a few kilobytes can say that it has billions of pixels."""
+MAX_SCANS = 100
+"""Of a progressive JPEG, which has about ten. Each decodes the whole picture once more, and takes a dozen bytes: a file
+of a megabyte could keep a processor busy for an hour."""
 EXPECTED = "an image: the path of a file, its bytes, or pixels [height, width] or [height, width, 3]"
 
 
@@ -35,7 +38,8 @@ def picture(value: Any) -> Image.Image:
         return _from_file(BytesIO(value), "the image")
     if isinstance(value, Image.Image):
         with _decoding("the image"):
-            return _plain(value, "the image")
+            plain = _plain(value, "the image")
+            return plain if plain is not value else value.copy()  # nobody draws on the caller's own
     if isinstance(value, np.ndarray | list | tuple):
         return _from_pixels(value)
     raise DecodeError(f"expected {EXPECTED}; got {shown(value)}")
@@ -43,6 +47,8 @@ def picture(value: Any) -> Image.Image:
 
 def _from_file(source: Path | BytesIO, name: str) -> Image.Image:
     with _decoding(name), Image.open(source, formats=FORMATS) as image:
+        if image.format == "JPEG":
+            _check_scans(source, name)
         return _plain(image, name)
 
 
@@ -57,7 +63,7 @@ def _why(error: Exception) -> str:
 def on_white(image: Image.Image) -> Image.Image:
     """In RGB; what is transparent shows white."""
     if image.mode != "RGBA":
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     white = Image.new("RGBA", image.size, "white")
     return Image.alpha_composite(white, image).convert("RGB")
 
@@ -65,12 +71,21 @@ def on_white(image: Image.Image) -> Image.Image:
 def _plain(image: Image.Image, name: str) -> Image.Image:
     """Upright, with 8 bits per channel. The size is known before the first pixel is decoded."""
     _check_size(*image.size, name)
-    image = ImageOps.exif_transpose(image)
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else it would only be copied
+        image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):  # Pillow would clip 16 bits instead of scaling them
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         return _from_pixels(np.asarray(image))
-    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    image.load()  # the file is closed when it is used
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _check_scans(source: Path | BytesIO, name: str) -> None:
+    data = source.read_bytes() if isinstance(source, Path) else source.getvalue()
+    if (count := data.count(b"\xff\xda")) > MAX_SCANS:  # within a scan, FF is always followed by 00
+        raise DecodeError(f"{name} is drawn in {count:,} scans; at most {MAX_SCANS} are read")
 
 
 def _check_size(width: int, height: int, name: str) -> None:

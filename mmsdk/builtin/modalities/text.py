@@ -21,6 +21,9 @@ from mmsdk.formats import Format
 from mmsdk.interfaces import Corruption, Modality
 
 Ids = NDArray[np.int64]
+CHARACTERS = 64
+"""Per token that is kept, so many of a text are looked at: what comes after them is cut off before it costs anything.
+A word, its spaces and all, is shorter; ten megabytes of one letter would take most of a minute."""
 
 
 class Text(Modality):
@@ -80,7 +83,7 @@ class Text(Modality):
         self._tokens = Tokens.of(Tokenizer.from_str(state["tokenizer"]), self.max_length)
 
     def prepare(self, value: Any) -> Ids:
-        ids = self.tokens.tokenizer.encode(_text(value)).ids[: self.max_length]
+        ids = self.tokens.tokenizer.encode(_text(value, CHARACTERS * self.max_length)).ids[: self.max_length]
         return np.array(ids, dtype=np.int64) if ids else self.blank()
 
     def blank(self) -> Ids:
@@ -119,10 +122,14 @@ class Text(Modality):
         return tokenizer.decode([place for place in ids if place not in special]).strip()
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, most: int | None = None) -> str:
+    """The text, or its first `most` characters."""
     if isinstance(value, bool) or not isinstance(value, str | int | float | np.number):
         raise DecodeError(f"expected text, got {shown(value)}")
-    return whole_text(str(value))
+    try:
+        return whole_text(str(value)[:most])
+    except ValueError:  # a number with more digits than Python writes
+        raise DecodeError("expected text, got a number of thousands of digits") from None
 
 
 def _texts(values: Iterable[Any]) -> Iterator[str]:

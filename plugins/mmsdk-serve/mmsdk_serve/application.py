@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -32,12 +32,14 @@ def application(
     limits: Limits | None = None,
     *,
     key: str | None = None,
+    hosts: Collection[str] | None = None,
     indexes: Mapping[str, Index] | None = None,
 ) -> FastAPI:
     """The ASGI application that serves pipelines by name.
 
-    key: what clients have to send as a bearer token. indexes: of mmsdk-retrieval, by the name of the pipeline that made
-    them; those pipelines are searched, too.
+    key: what clients have to send as a bearer token. hosts: the names, such as "localhost", that requests may be
+    addressed to; None: any. indexes: of mmsdk-retrieval, by the name of the pipeline that made them; those pipelines
+    are searched, too.
 
     Raises:
         ConfigError: a pipeline that cannot be served: it has neither a head that predicts nor an index, or it reads
@@ -96,7 +98,7 @@ def application(
         return page()
 
     handle_failures(app, limits)
-    app.add_middleware(Guard, key=key, body=limits.body, registry=registry)
+    app.add_middleware(Guard, key=key, hosts=hosts, limits=limits, registry=registry)
     return app
 
 

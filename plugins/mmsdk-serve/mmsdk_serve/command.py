@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from mmsdk_retrieval import Index
 
 
+OWN = ("localhost", "127.0.0.1", "[::1]")
+"""What this machine calls itself. Without a key no other name is answered."""
+
+
 def command(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs, or saved pipelines.", show_default=False)],
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
@@ -51,9 +55,10 @@ def command(
         raise ConfigError(f"There are two pipelines '{twice[0]}': rename the folder of one of them")
     limits = Limits(waiting, batch, deadline, max_body)
     with _socket(host, port) as listening:
-        app = _application(dict(zip(names, runs, strict=True)), index or [], limits, key)
-        listening.listen(2048)  # from now on a client waits rather than being refused
         address = f"[{host}]" if ":" in host else host
+        hosts = None if key is not None else [*OWN, address.lower()]
+        app = _application(dict(zip(names, runs, strict=True)), index or [], limits, key, hosts)
+        listening.listen(2048)  # from now on a client waits rather than being refused
         place = f"http://{address}:{listening.getsockname()[1]}"
         print(f"serving {', '.join(names)} at {place}", file=sys.stderr, flush=True)
         _serve(app, listening, limits)
@@ -72,12 +77,14 @@ def _serve(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
     uvicorn.Server(config).run(sockets=[listening])
 
 
-def _application(runs: Mapping[str, Path], indexes: Sequence[Path], limits: Limits, key: str | None) -> FastAPI:
+def _application(
+    runs: Mapping[str, Path], indexes: Sequence[Path], limits: Limits, key: str | None, hosts: Sequence[str] | None
+) -> FastAPI:
     from mmsdk import Pipeline
     from mmsdk_serve.application import application
 
     pipelines = {name: Pipeline.load(run) for name, run in runs.items()}
-    return application(pipelines, limits, key=key, indexes=_indexes(indexes, pipelines))
+    return application(pipelines, limits, key=key, hosts=hosts, indexes=_indexes(indexes, pipelines))
 
 
 def _name(run: Path) -> str:

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 
 from mmsdk_serve.batching import ClosedError, FullError, LateError
 from mmsdk_serve.bodies import KindError
-from mmsdk_serve.guard import TooLargeError, failure
+from mmsdk_serve.guard import RefusedError, failure
 from mmsdk_serve.inputs import InputError
 from mmsdk_serve.limits import Limits
 
@@ -23,7 +23,9 @@ log = logging.getLogger("mmsdk.serve")
 ERROR = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
 REASONS = {
     401: "No key, or another one.",
-    413: "The body is too large.",
+    403: "Addressed to another host, or asked for by the page of another site.",
+    408: "The body did not arrive in time.",
+    413: "The body is too large, or holds too many values.",
     415: "Neither JSON nor a form.",
     422: "Something is wrong with the request.",
     429: "Too many wait already: try again later.",
@@ -67,7 +69,7 @@ def handle_failures(app: FastAPI, limits: Limits) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
 
     async def unexpected(_: Request, error: Exception) -> JSONResponse:
-        if isinstance(error, TooLargeError):
+        if isinstance(error, RefusedError):
             raise error  # the guard's own
         number = secrets.token_hex(4)
         log.error("%s", json.dumps({"id": number, "error": f"{type(error).__name__}: {error}"}), exc_info=error)

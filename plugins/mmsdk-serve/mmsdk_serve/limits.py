@@ -9,10 +9,12 @@ from dataclasses import dataclass
 class Limits:
     """waiting: samples that may wait for a pipeline; more are refused. batch: samples that are answered together.
 
-    deadline: seconds until a request is given up. body: bytes of a request.
+    deadline: seconds until a request is given up, and until it has to be there. body: bytes of a request. values: of
+    JSON in it: numbers, texts, lists, ...
     """
 
     waiting: int = 64
     batch: int = 32
     deadline: float = 30.0
     body: int = 20_000_000
+    values: int = 1_000_000

@@ -14,6 +14,9 @@ from mmsdk import ConfigError, Corruption, DecodeError, Format, Inputs, Modality
 from mmsdk_transformers.source import ModelSource
 
 Ids = NDArray[np.int64]
+CHARACTERS = 64
+"""Per token that is kept, so many of a text are looked at; what comes after them is cut off before it costs anything.
+"""
 
 
 class Tokens(Modality):
@@ -50,7 +53,11 @@ class Tokens(Modality):
         """A text; a number counts as text."""
         if isinstance(value, bool) or not isinstance(value, str | int | float | np.number):
             raise DecodeError(f"expected text, got {type(value).__name__}")
-        ids = self._ids(str(value).encode("utf-8", "replace").decode("utf-8"))
+        try:
+            text = str(value)[: CHARACTERS * self.max_length]
+        except ValueError:  # a number with more digits than Python writes
+            raise DecodeError("expected text, got a number of thousands of digits") from None
+        ids = self._ids(text.encode("utf-8", "replace").decode("utf-8"))
         return np.array(ids, dtype=np.int64) if ids else self.blank()
 
     def blank(self) -> Ids:
