@@ -34,7 +34,7 @@ class NotFinite:
         job: Job,
         optimizer: torch.optim.Optimizer,
         gather: Callable[[list[Any]], list[Any]],
-        save: Callable[[], None],
+        save: Callable[[], object],
     ) -> None:
         self.job, self.optimizer, self.gather, self.save = job, optimizer, gather, save
         self.policy = job.config.training.not_finite

@@ -48,7 +48,7 @@ class LogMel(nn.Module):
         super().__init__()
         self.rate, self.bins, self.width = rate, bins, bins
         self.window, self.step = max(2, round(window * rate)), max(1, round(step * rate))
-        self.size = 2 ** math.ceil(math.log2(self.window))  # of the Fourier transform
+        self.size = 1 << (self.window - 1).bit_length()  # of the Fourier transform
         self.low, self.high = low, rate / 2 if high is None else high
         self.dynamic_range = dynamic_range
         if not self.low < self.high <= rate / 2:
@@ -70,7 +70,7 @@ class LogMel(nn.Module):
         length = 1 + max(0, samples.shape[1] - self.window) // self.step
         there = torch.arange(length, device=mask.device) < lengths  # [n, length]
         rows = self._together(samples, length)
-        parts = zip(samples.split(rows), mask.split(rows), there.split(rows), strict=True)
+        parts = zip(*(torch.split(each, rows) for each in (samples, mask, there)), strict=True)
         # Neither Fourier transforms nor logarithms of powers are for 16 bits.
         with torch.autocast(samples.device.type, enabled=False):
             return torch.cat([self._frames(*part) for part in parts]), there

@@ -20,8 +20,8 @@ import numpy as np
 import watch
 
 import mmsdk
-from mmsdk.errors import MmsdkError
 from mmsdk.cache.features import FeatureCache
+from mmsdk.errors import MmsdkError
 from tests.faults import folders
 
 SECONDS = 20
