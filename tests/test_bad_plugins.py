@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+pytestmark = pytest.mark.faults("F11")
 DEADLINE = "6"
 DECLARED = '''
 from typing import Any, Callable, Literal

@@ -46,6 +46,7 @@ def test_a_library_that_is_not_installed_is_no_problem(monkeypatch: pytest.Monke
     assert (found.state, found.mend) == ("absent", "") and "nothing is used in its place" in found.reason
 
 
+@pytest.mark.faults("F12")
 @pytest.mark.parametrize(
     ("name", "code", "says"),
     [
