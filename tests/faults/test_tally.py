@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.table import PAGE, RESULTS, page, results
 from tests.faults.tally import Tally
 
 TESTS = """
@@ -66,3 +67,27 @@ def test_a_loss_does_not_stop_the_others() -> None:
             if number % 2:
                 pytest.fail("odd")
     assert tally.tried == 4 and tally.lost == ["1: Failed: odd", "3: Failed: odd"]
+
+
+def test_lines_of_one_fault_are_added_up() -> None:
+    lines = [
+        {
+            "id": "F1",
+            "size": "full",
+            "tried": 10,
+            "survived": 9,
+            "lost": 1,
+            "skipped": ["a"],
+            "most": 2,
+            "killed_in": 3,
+        },
+        {"id": "F1", "size": "full", "tried": 5, "survived": 5, "lost": 0, "skipped": ["b"], "most": 1, "killed_in": 4},
+    ]
+    (found,) = results("\n".join(["something else", *map(json.dumps, lines)]))
+    added = {"tried": 15, "survived": 14, "lost": 1, "skipped": ["a", "b"], "most": 2, "killed_in": 7}
+    assert found == {"id": "F1", "size": "full", **added}
+
+
+def test_the_page_shows_the_results() -> None:
+    """Otherwise: python -m tests.faults.table"""
+    assert page(PAGE.read_text(), results(RESULTS.read_text())) == PAGE.read_text()
