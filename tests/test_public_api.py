@@ -1,4 +1,4 @@
-"""The public names with their signatures, as tests/public_api.txt has them.
+"""What is public, as tests/public_api.txt has it: names with their signatures, commands with their options, hooks.
 
 Run as a program (`uv run poe api`), this file writes that snapshot anew; the difference shows what a change means for
 those who use mmsdk.
@@ -11,13 +11,48 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+from typer.main import get_command
+
 import mmsdk
+import mmsdk.testing
+from mmsdk import hookspecs
+from mmsdk.cli import app
+from mmsdk.plugins.registry import HOOKS
 
 SNAPSHOT = Path(__file__).parent / "public_api.txt"
 
 
 def describe() -> str:
-    return "\n".join(line for name in mmsdk.__all__ for line in _described(name, getattr(mmsdk, name))) + "\n"
+    parts = {"mmsdk": _names(mmsdk), "mmsdk.testing": _names(mmsdk.testing), "hooks": _hooks(), "commands": _commands()}
+    return "\n".join(f"# {title}\n\n" + "\n".join(lines) + "\n" for title, lines in parts.items())
+
+
+def _names(module: Any) -> Iterator[str]:
+    return (line for name in module.__all__ for line in _described(name, getattr(module, name)))
+
+
+def _hooks() -> Iterator[str]:
+    return (f"{name}{_signature(getattr(hookspecs, name))}" for name in HOOKS.values())
+
+
+def _commands() -> Iterator[str]:
+    group: Any = get_command(app)
+    for name, command in sorted(group.commands.items()):
+        yield f"mmsdk {name} {_options(command)}".rstrip()
+        for inner, each in sorted(getattr(command, "commands", {}).items()):
+            yield f"mmsdk {name} {inner} {_options(each)}".rstrip()
+
+
+def _options(command: Any) -> str:
+    """Arguments in their order, then options by name; in brackets what may be left out. docs/cli.md has the values."""
+    shown = [
+        (each.opts[0].startswith("-"), "/".join([*each.opts, *each.secondary_opts]), each.required)
+        for each in command.params
+    ]
+    arguments = [(name.upper(), needed) for option, name, needed in shown if not option]
+    options = sorted((name, needed) for option, name, needed in shown if option)
+    return " ".join(name if needed else f"[{name}]" for name, needed in [*arguments, *options])
 
 
 def _described(name: str, value: Any) -> Iterator[str]:
@@ -27,7 +62,8 @@ def _described(name: str, value: Any) -> Iterator[str]:
         for home in value.__mro__:  # of the bases, those that have no entry of their own
             if home is value or (home.__module__.startswith("mmsdk.") and home.__name__ not in mmsdk.__all__):
                 members = {**dict(_members(home)), **members}
-        yield from (f"    {line}" for line in members.values())
+        promises = {each for each in members if each.startswith("test_")}  # of contracts: a version may add some
+        yield from (f"    {line}" for each, line in members.items() if each not in promises)
     elif inspect.isfunction(value):
         yield f"def {name}{_signature(value)}"
     else:
@@ -88,10 +124,25 @@ def test_names_and_signatures_are_those_of_the_snapshot() -> None:
     assert describe() == SNAPSHOT.read_text(encoding="utf-8"), "a public name changed: uv run poe api, and say why"
 
 
-def test_every_public_class_and_function_is_explained() -> None:
-    plain = [getattr(mmsdk, name) for name in mmsdk.__all__]
-    bare = [value.__name__ for value in plain if inspect.isclass(value) or inspect.isfunction(value)]
-    assert [name for name in bare if not (getattr(mmsdk, name).__doc__ or "").strip()] == []
+@pytest.mark.parametrize(("change", "line"), [
+    (lambda patch: patch.setattr(mmsdk, "train", lambda config: None), "def train"),
+    (lambda patch: patch.delattr(mmsdk.Pipeline, "embed"), "    def embed"),
+    (lambda patch: patch.delitem(mmsdk.About.model_fields, "rows"), "    rows"),
+    (lambda patch: patch.setattr(app, "registered_commands", app.registered_commands[1:]), "mmsdk quickstart"),
+])  # fmt: skip
+def test_a_change_shows(change: Callable[[pytest.MonkeyPatch], None], line: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        change(patch)
+        now = describe().splitlines()
+    lost = [each for each in SNAPSHOT.read_text(encoding="utf-8").splitlines() if each not in now]
+    assert [each for each in lost if each.startswith(line)]
+
+
+@pytest.mark.parametrize("module", [mmsdk, mmsdk.testing])
+def test_every_public_class_and_function_is_explained(module: Any) -> None:
+    plain = {name: getattr(module, name) for name in module.__all__}
+    bare = [name for name, value in plain.items() if inspect.isclass(value) or inspect.isfunction(value)]
+    assert [name for name in bare if not (plain[name].__doc__ or "").strip()] == []
 
 
 def test_types_are_published() -> None:
