@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 BUILDERS = {".parquet": "parquet", ".arrow": "arrow", ".feather": "arrow"}
 FILE = {"bytes", "path"}
 """The fields of a picture or a sound in an Arrow table: its content, or where that is."""
-AT_ONCE = 64
+AT_ONCE = 16
 """Rows that are decoded at a time where all are read one after the other: pictures may be among them."""
 STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 FILE_MARK = b"ARROW1"
@@ -143,7 +143,8 @@ def table_of(dataset: Any, place: str, id_column: str, folder: Path | None) -> A
     files = [Path(each["filename"]) for each in dataset.cache_files]
     for file in files:
         require_whole(file)
-    return ArrowTable(dataset, place, id_column, folder, fingerprint_of(files))
+    told = fingerprint_of(files) if files else dataset._fingerprint  # none, where `datasets` was told to use memory
+    return ArrowTable(dataset, place, id_column, folder, told)
 
 
 def open_arrow(files: Sequence[Path], place: str, id_column: str, folder: Path) -> ArrowTable:
@@ -230,7 +231,7 @@ def batches_of(file: Path) -> Iterator[pyarrow.RecordBatch]:
     import pyarrow.parquet
 
     if file.suffix.lower() == ".parquet":
-        with pyarrow.parquet.ParquetFile(file) as table:
+        with pyarrow.parquet.ParquetFile(file, memory_map=True) as table:
             yield from table.iter_batches(AT_ONCE)
         return
     with pyarrow.memory_map(str(file)) as source:

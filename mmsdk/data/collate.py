@@ -119,11 +119,13 @@ def _stacked(ports: Sequence[Port], rows: Sequence[Items]) -> tuple[dict[str, In
 
 def identity(value: Any) -> Any:
     """What tells values apart: what they are where that is cheap to compare, else which object of the row they are."""
+    if isinstance(value, bytes):  # whole files: a table makes them anew at each look, and none is to be held by this
+        return bytes, hashlib.blake2b(value, digest_size=16).digest()
     if isinstance(value, dict):  # of several columns: made anew at each look, so its own id() tells nothing
         return tuple((key, identity(cell)) for key, cell in value.items())
     if isinstance(value, list) and any(isinstance(each, Path) for each in value[:1]):  # so are paths
         return tuple(value)
-    return (type(value), value) if isinstance(value, str | Path | bytes | int | float) else id(value)
+    return (type(value), value) if isinstance(value, str | Path | int | float) else id(value)
 
 
 def randomness(port: Port, row: Row, *seeds: int | str) -> np.random.Generator:

@@ -82,6 +82,8 @@ def training_samples(folder: Path, head: str, data: Path | None) -> Sequence[Row
     stage = [each for each in began.steps() if head in began.loss_weights(each)][-1]
     own = stage.data is not None or began.data is not None
     source = _source(folder, began, stage, None if own else data)
+    if source.streaming is not None:
+        raise DataError(f"{folder}: its training rows were streamed, and cannot all be read to learn the prior from")
     rows = load_samples(source, began.group_by).get(source.train_split, [])
     if not rows:
         raise DataError(
