@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle  # noqa: TID251
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import datasets
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -237,31 +234,3 @@ def test_without_the_extra_it_is_said_what_to_type(tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match=r"pip install 'mmsdk\[datasets\]'"):
         open_rows(path)
-
-
-MEASURED = """
-import sys
-from pathlib import Path
-from mmsdk.data.samples import open_rows
-
-def own() -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) // 1024
-
-rows = open_rows(Path(sys.argv[1]))
-rows[0].values["image"]
-before = own()
-print(sum(len(row.values["image"]) for row in rows) // 2**20, own() - before)
-"""
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="tells own memory from mapped files in Linux only")
-def test_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    table = pa.table({"image": [rng.bytes(2**18) for _ in range(400)]})
-    pa.parquet.write_table(table, tmp_path / "large.parquet", row_group_size=50)
-    environment = os.environ | {"HF_DATASETS_CACHE": str(tmp_path / "cache")}
-    command = [sys.executable, "-c", MEASURED, str(tmp_path / "large.parquet")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
-    read, grown = map(int, done.stdout.split())
-    assert read == 100 and grown < 30
