@@ -116,7 +116,7 @@ def test_no_room_is_no_error(run: mmsdk.Trained, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("MMSDK_CACHE_GB", "0")
     assert nearly(mmsdk.evaluate(run.run, other), direct)
     caches = Caches(run.pipeline, ["colour"], files=False)
-    with caches([Row(row["id"], row) for row in other["other"]]):
+    with caches(lambda: [Row(row["id"], row) for row in other["other"]]):
         assert run.pipeline.ports == run.pipeline.modalities.stream_ports
     assert "0 encoded once; not cached: the cache is full" in caches.told()[0]
 
@@ -128,7 +128,7 @@ def test_a_cache_that_cannot_be_written_is_no_error(run: mmsdk.Trained, own_fold
         shard.unlink()
     home.rmdir()
     home.write_text("a file in the way")
-    with caches([Row(row["id"], row) for row in made_up.samples(12, seed=5)]):
+    with caches(lambda: [Row(row["id"], row) for row in made_up.samples(12, seed=5)]):
         assert run.pipeline.ports == run.pipeline.modalities.stream_ports
     assert "not cached" in caches.told()[0] and "cannot be written" in caches.told()[0]
 

@@ -53,7 +53,7 @@ class Encoded(Modality):
         """Of values with lengths of their own: tokens [n, longest, width], mask [n, longest], pooled."""
         tokens, masks, pooled = zip(*items, strict=True)
         join = torch.stack if len({len(mask) for mask in masks}) == 1 else _padded
-        return Encoding(join(tokens).float(), join(masks), torch.stack(pooled).float())
+        return Encoding(join(tokens).float(), join(masks).bool(), torch.stack(pooled).float())
 
 
 def _padded(parts: Sequence[torch.Tensor]) -> torch.Tensor:

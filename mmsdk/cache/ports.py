@@ -64,18 +64,14 @@ def encoded_ports(
     return found
 
 
-def decoded_ports(
-    pipeline: Pipeline, ports: Sequence[Port], rows: Rows, share: Share, say: Say
-) -> dict[str, Port]:
+def decoded_ports(pipeline: Pipeline, ports: Sequence[Port], rows: Rows, share: Share, say: Say) -> dict[str, Port]:
     """The ports of streams whose decoded files are known, once those that are not are decoded."""
     config = pipeline.config
     configs = {port.name: config.streams[config.owner_of(port.name)].modality for port in ports}
     return {port.name: _decoded(configs[port.name], port, rows, share, say) for port in ports}
 
 
-def decoded_targets(
-    pipeline: Pipeline, heads: Collection[str], rows: Rows, share: Share, say: Say
-) -> dict[str, Port]:
+def decoded_targets(pipeline: Pipeline, heads: Collection[str], rows: Rows, share: Share, say: Say) -> dict[str, Port]:
     """The same for the targets of heads, such as pictures."""
     ports = [port for port in pipeline.modalities.target_ports if port.name in heads]
     configs = {port.name: pipeline.config.heads[port.name].target_config() for port in ports}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
 from mmsdk.cache.features import FeatureCache, hiding
-from mmsdk.cache.ports import Say, Share, decoded_ports, decoded_targets, silent
-from mmsdk.data.samples import Row
+from mmsdk.cache.ports import Rows, Say, Share, decoded_ports, decoded_targets, silent
 from mmsdk.errors import CheckpointError
 from mmsdk.pipeline.modalities import Port
 from mmsdk.pipeline.pipeline import Pipeline
@@ -57,7 +56,7 @@ class Caches:
         return found
 
     @contextmanager
-    def __call__(self, rows: Sequence[Row], say: Say = silent) -> Iterator[None]:
+    def __call__(self, rows: Rows, say: Say = silent) -> Iterator[None]:
         """Has the pipeline read these rows through the caches as long as this lasts; what is not known is made before.
 
         say: is told what was found of decoded files; of encodings see `told`.
@@ -77,12 +76,12 @@ class Caches:
         finally:
             pipeline.read_directly()
 
-    def _filled(self, stream: str, port: Port, rows: Sequence[Row]) -> bool:
+    def _filled(self, stream: str, port: Port, rows: Rows) -> bool:
         """Whether all encodings are there. Where they find no room, rows are encoded as if there were no cache."""
         if stream in self.direct:
             return False
         try:
-            filled = self.cache.fill(self.pipeline, port, rows, beyond=False)
+            filled = self.cache.fill(self.pipeline, port, rows(), beyond=False)
         except (TypeError, CheckpointError) as error:
             self.direct[stream] = str(error)
             return False

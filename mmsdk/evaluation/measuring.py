@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 from mmsdk.cache.ports import Say, silent
@@ -135,7 +136,7 @@ def evaluate_run(
 def through_caches(pipeline: Pipeline, parts: Sequence[Part], cache: Which, say: Say = silent) -> Iterator[None]:
     """Has the pipeline read these samples through the caches as long as this lasts."""
     caches = Caches(pipeline, {head for part in parts for head in part.heads}, cache, files=True)
-    with caches([row for part in parts for row in part.rows], say):
+    with caches(lambda: chain.from_iterable(part.rows for part in parts), say):
         for line in caches.told():
             say(line)
         yield

@@ -61,7 +61,7 @@ def write_embeddings(
         bad: list[DecodeError] | None = [] if skip else None
         ids: list[str] = []
         found = {source: torch.zeros(len(rows), width) for source, width in widths.items()}
-        with caches(rows):
+        with caches(lambda: rows):
             for each in pipeline.embed_each(rows, head=head, skipped=bad):
                 for source, vector in each.vectors.items():
                     found[source][len(ids)] = vector
