@@ -246,6 +246,9 @@ class TrainingConfig(Strict):
     activation_checkpointing: list[Name] = Field(
         [], description="streams whose layers are computed twice instead of being kept: less memory, more time"
     )
+    sharding: Literal["off", "full"] = Field(
+        "off", description="full: each process holds a share of weights, gradients and moments (FSDP2), not a copy"
+    )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="of weights, order, dropout and augmentation")
     keep: Literal["best", "last"] = Field("best", description="weights that a stage ends with: best on valid, or last")
     select_by: str | None = Field(None, description="head/metric that tells the best; by default as early stopping")

@@ -232,6 +232,7 @@ def _training(config: PipelineConfig) -> Iterator[Problem]:
     if group is not None and group not in config.streams:
         yield ("training", "group"), _no_stream(config, group)
     yield from _batch_tokens(config.training)
+    yield from _divided(config.training)
     for place, stream in enumerate(config.training.activation_checkpointing):
         yield from _own_encoder(config, ("training", "activation_checkpointing", place), stream)
     for stream in config.training.modality_dropout:
@@ -242,6 +243,18 @@ def _training(config: PipelineConfig) -> Iterator[Problem]:
     for where, metric in chosen:
         if metric is not None and metric.partition("/")[0] not in config.heads:
             yield where, f"Metrics are called head/metric, but '{metric}' begins with none of {listed(config.heads)}."
+
+
+def _divided(training: TrainingConfig) -> Iterator[Problem]:
+    if training.sharding == "off":
+        return
+    if training.micro_batch is not None:
+        why = "'micro_batch' lets each process call its layers as often as it needs, which divided layers do not allow"
+        yield ("training", "micro_batch"), f"{why}: use 'activation_checkpointing' instead, or 'sharding: off'."
+    if training.balance is not None:
+        yield ("training", "balance"), "'balance' looks at whole gradients: leave it out, or write 'sharding: off'."
+    if training.precision == "float16":
+        yield ("training", "precision"), "'sharding: full' does not scale losses: write bfloat16 or float32."
 
 
 def _balance(config: PipelineConfig) -> Iterator[Problem]:

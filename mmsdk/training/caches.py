@@ -8,6 +8,7 @@ from mmsdk.cache.features import cachable
 from mmsdk.cache.ports import Say, Share, decoded_ports, decoded_targets, encoded_ports, look_again
 from mmsdk.data.samples import Row
 from mmsdk.training.job import Job, StagePlan
+from mmsdk.training.shards import in_shares
 
 
 def read_caches(job: Job, plan: StagePlan, say: Say, wait: Callable[[], None]) -> None:
@@ -28,6 +29,8 @@ def read_caches(job: Job, plan: StagePlan, say: Say, wait: Callable[[], None]) -
         wanted = cachable(pipeline, plan.weights)
         if plan.streamed is not None:
             wanted = dict.fromkeys(wanted, "its rows are streamed, and may never come again")
+        elif in_shares(pipeline):  # no process could encode by itself
+            wanted = dict.fromkeys(wanted, "each process holds a share of it (training.sharding)")
         known = encoded_ports(pipeline, wanted, rows, training.feature_cache, share, say)
     targets = {}
     if training.decoded_cache and plan.streamed is None:

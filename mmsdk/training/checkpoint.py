@@ -17,12 +17,14 @@ from typing import Any, ClassVar
 import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from safetensors.torch import save_model
+from torch.distributed.tensor import DTensor
 
 from mmsdk.errors import CheckpointError
 from mmsdk.fields import first_problem
 from mmsdk.folders import load_tree, read_json, save_tree, verify_folder, write_folder, writing
 from mmsdk.pipeline.pipeline import Pipeline
 from mmsdk.pipeline.saving import load_weights
+from mmsdk.training.shards import MODEL, SHARDS, in_shares, load_shards, names_in
 
 
 @dataclass
@@ -69,16 +71,28 @@ class Checkpoints:
         return self.folder / f"step-{total:08d}"
 
     def save(self, pipeline: Pipeline, optimizer: Mapping[str, Any] | None, position: Position) -> None:
-        """Write one, verify it, and only then delete what is no longer kept.
+        """Write one of a pipeline that this process has all of, as `put` does.
 
         Raises:
-            CheckpointError: it cannot be written, or weights are not finite; the ones before it are intact.
+            CheckpointError: weights are not finite. UnwritableError: see `put`.
         """
-        _require_finite(pipeline, self.path(position.total))
+        require_finite(pipeline, self.path(position.total))
 
-        def fill(aside: Path) -> None:
+        def write(aside: Path) -> None:
             save_model(pipeline, str(aside / "model.safetensors"))
             save_tree(_plain(optimizer) if optimizer is not None else {}, aside / "optimizer")
+
+        self.put(write, position)
+
+    def put(self, write: Callable[[Path], None], position: Position) -> None:
+        """Have weights and moments written, verify the checkpoint, and only then delete what is no longer kept.
+
+        Raises:
+            UnwritableError: it cannot be written; the ones before it are intact.
+        """
+
+        def fill(aside: Path) -> None:
+            write(aside)
             (aside / "position.json").write_text(json.dumps(asdict(position)))
 
         written = write_folder(self.path(position.total), fill)
@@ -109,12 +123,19 @@ class Checkpoints:
             raise CheckpointError(f"{path / 'position.json'}: damaged: {first_problem(error)}") from None
 
     def load_weights(self, pipeline: Pipeline, path: Path) -> None:
+        """Fill a pipeline, of which this process may hold a share, from a checkpoint, which may be one of shares."""
         verify_folder(path)
-        load_weights(pipeline, path / "model.safetensors")
-        _require_finite(pipeline, path)
+        if not (path / SHARDS).is_dir() and not in_shares(pipeline):
+            load_weights(pipeline, path / "model.safetensors")
+        else:
+            folder, prefix = (path / SHARDS, MODEL) if (path / SHARDS).is_dir() else (path, "")
+            there = names_in(folder)  # where weights are tied, a file may hold them under one of their names
+            state = {prefix + name: each for name, each in pipeline.state_dict().items()}
+            load_shards({name: each for name, each in state.items() if name in there}, folder)
+        require_finite(pipeline, path)
 
     def load_optimizer(self, path: Path) -> dict[str, Any]:
-        """The saved state, by the number of the parameter; see `restored`."""
+        """The saved state, by the number of the parameter; see `restored`. Of a checkpoint that is not of shares."""
         tree: dict[str, Any] = load_tree(path / "optimizer")
         return tree
 
@@ -129,9 +150,15 @@ class Checkpoints:
         return sorted(self.folder.glob("step-*")) if self.folder.is_dir() else []
 
 
-def _require_finite(pipeline: Pipeline, path: Path) -> None:
+def require_finite(pipeline: Pipeline, path: Path) -> None:
+    """Of a pipeline that processes hold shares of, each looks at its own.
+
+    Raises:
+        CheckpointError: a weight is not finite.
+    """
     for name, parameter in pipeline.named_parameters():
-        if not torch.isfinite(parameter).all():
+        own = parameter.to_local() if isinstance(parameter, DTensor) else parameter
+        if not torch.isfinite(own).all():
             raise CheckpointError(f"{path}: weights that are not finite, such as '{name}', are not gone on with")
 
 

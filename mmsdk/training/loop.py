@@ -6,7 +6,6 @@ import atexit
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,10 +34,10 @@ from mmsdk.training import optimization
 from mmsdk.training.balance import Balance, balance_of
 from mmsdk.training.blocks import activation_checkpointing
 from mmsdk.training.caches import read_caches
-from mmsdk.training.checkpoint import restored
 from mmsdk.training.curve import draw_curve
 from mmsdk.training.gradient_caching import Parts, gradient_caching
 from mmsdk.training.held_out import learn, listen, take
+from mmsdk.training.holding import Copies, holding
 from mmsdk.training.interruption import Interruption
 from mmsdk.training.job import Job, StagePlan, open_job
 from mmsdk.training.journal import Journal
@@ -107,6 +106,7 @@ def train(
     selections = [Selection(pipeline, plan, checked.training) for plan in job.stages]
     for plan in job.stages:  # a mistake in the last stage is told before the first one is trained
         optimization.trained(pipeline, plan.config, plan.weights)
+    held = holding(pipeline, accelerator, checked.training.sharding)
     balances = [balance_of(job, plan, accelerator.reduce) for plan in job.stages]
     if accelerator.scaler is not None and position.scaler:
         accelerator.scaler.load_state_dict(position.scaler)
@@ -126,14 +126,16 @@ def train(
         for number in range(position.stage, len(job.stages)):
             plan, selection, balance = job.stages[number], selections[number], balances[number]
             memory = Memory(at_a_time, job, progress)
-            _train_stage(job, plan, selection, balance, interruption, memory, accelerator, progress)
+            _train_stage(job, plan, selection, balance, held, interruption, memory, accelerator, progress)
         metrics = _final_metrics(job, accelerator)
     pipeline.gather, pipeline.rank = alone, 0
     pipeline.read_directly()
     rate = position.samples / position.seconds if position.seconds else 0.0
+    whole = held.whole()
     if accelerator.is_main_process:
-        pipeline.about = About(metrics=metrics, rows=job.rows(), data=run.facts()["data"])
-        pipeline.save(run.pipeline)
+        assert whole is not None
+        whole.about = About(metrics=metrics, rows=job.rows(), data=run.facts()["data"])
+        whole.save(run.pipeline)
         with writing(run.folder / "curve.png"):
             draw_curve(run.entries(), run.folder / "curve.png")
         run.finish(metrics, {"seconds": position.seconds, "samples_per_second": rate})
@@ -141,7 +143,8 @@ def train(
     for tracker in accelerator.trackers:
         tracker.finish()
     atexit.register(accelerator.state.destroy_process_group)  # not now: it cannot be joined again to train once more
-    return Trained(run.folder, metrics, position.seconds, rate, pipeline.eval())
+    whole = whole if whole is not None else Pipeline.load(run.folder)
+    return Trained(run.folder, metrics, position.seconds, rate, whole.eval())
 
 
 def _train_stage(
@@ -149,6 +152,7 @@ def _train_stage(
     plan: StagePlan,
     selection: Selection,
     balance: Balance,
+    held: Copies,
     interruption: Interruption,
     memory: Memory,
     accelerator: Accelerator,
@@ -158,12 +162,12 @@ def _train_stage(
     training, position, pipeline = job.config.training, job.position, job.pipeline
     heads = list(plan.weights)
     optimization.freeze(pipeline, plan.config, heads)
-    model, optimizer = accelerator.prepare(pipeline, optimization.optimizer(pipeline, plan.config, training))
+    model, optimizer = held.prepare(optimization.optimizer(pipeline, plan.config, training))
     read_caches(job, plan, partial(_say_first, job, plan, progress), accelerator.wait_for_everyone)
     measure_lengths(job, plan, progress, gather_object)
     steps = plan.steps_per_epoch * plan.epochs
     if job.checkpoint is not None and position.step > 0:
-        optimizer.load_state_dict(restored(optimizer.state_dict(), job.checkpoints.load_optimizer(job.checkpoint)))
+        held.resume(job.checkpoints, optimizer, job.checkpoint)
     trained = [parameter for parameter in pipeline.parameters() if parameter.requires_grad]
     generator = torch.Generator(accelerator.device)
     # On a processor, torch.manual_seed would spend 0.2 ms on devices that are never used.
@@ -175,7 +179,7 @@ def _train_stage(
         progress.say(f"{plan.config.name}: {plan.streamed.told(plan.batch_size, position.step)}")
     balance.begin()
     journal = Journal(job, accelerator, plan)
-    guard = NotFinite(job, optimizer, gather_object, lambda: _save(job, optimizer.state_dict(), accelerator, progress))
+    guard = NotFinite(job, held, optimizer, gather_object, lambda: _save(job, held, optimizer, accelerator, progress))
     guard.begin()
 
     for step, rows, parts in interruption.held(job.batches(plan, position.step)):
@@ -192,7 +196,7 @@ def _train_stage(
                     luck = [training.seed, position.total, number]
                     batch = to_device(batch, accelerator.device)
                     batch = without_streams(batch, dropped, luck, job.rank, job.processes)
-                    with nullcontext() if number + 1 == len(parts) else accelerator.no_sync(model):
+                    with held.adding_up(model, last=number + 1 == len(parts)):
                         outputs, sums = _backward(model, batch, heads, generator, balance, accelerator, len(parts))
                     journal.add(list(outputs), sums)
                     balance.see(outputs, batch)
@@ -200,7 +204,7 @@ def _train_stage(
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         balance.modulate(optimizer)
-        norm = float(accelerator.clip_grad_norm_(trained, math.inf if training.clip is None else training.clip))
+        norm = held.number(accelerator.clip_grad_norm_(trained, math.inf if training.clip is None else training.clip))
         lost = journal.not_finite()
         undone = None
         if lost or not (math.isfinite(norm) or accelerator.scaler):  # float16 meets infinities, and skips the step
@@ -224,19 +228,20 @@ def _train_stage(
             epoch = position.step // plan.steps_per_epoch
             journal.epoch(epoch, figures, progress, balance.epoch(epoch))
             ends_stage |= selection.take(figures, position)
-            if accelerator.is_main_process:
+            if accelerator.is_main_process or held.alike:
                 write_sketches(job, plan, epoch)
+            held.settle()
         stopping = interruption.agreed(accelerator.reduce, job.processes, accelerator.device)
         every = training.checkpoint.every
         if ends_epoch or stopping or (every is not None and position.total % every == 0):
-            state = None if ends_stage else optimizer.state_dict()
             if ends_stage:
                 progress.say(f"{plan.config.name}: {selection.verdict(position, plan, steps)}")
                 _end_stage(job, selection)
                 _teach_rules(job, plan, accelerator, progress)
+                held.settle()
                 accelerator.wait_for_everyone()  # saving removes the weights that all of them have just gone back to
             guard.saving()
-            saved = _save(job, state, accelerator, progress)
+            saved = _save(job, held, None if ends_stage else optimizer, accelerator, progress)
             if not saved:
                 selection.forget(position)
             if stopping:
@@ -331,17 +336,19 @@ def _teach_rules(job: Job, plan: StagePlan, accelerator: Accelerator, progress: 
     progress.say(f"{plan.config.name}: the decision rules of {listed(heads)} have learned from '{plan.valid_split}'")
 
 
-def _save(job: Job, optimizer: Mapping[str, Any] | None, accelerator: Accelerator, progress: Progress) -> bool:
+def _save(
+    job: Job, held: Copies, optimizer: torch.optim.Optimizer | None, accelerator: Accelerator, progress: Progress
+) -> bool:
     """Save a checkpoint. Where the disk does not let us, the ones before it are intact, and training goes on."""
     saved = [True]
     if accelerator.is_main_process:
         job.position.log_bytes = job.run.log_bytes()
         job.position.scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else {}
-        try:
-            job.checkpoints.save(job.pipeline, optimizer, job.position)
-        except UnwritableError as error:
-            saved = [False]
-            progress.say(f"warning: {error} This one goes on, without that checkpoint; the ones before are intact.")
+    try:
+        held.save(job.checkpoints, optimizer, job.position)
+    except UnwritableError as error:
+        saved = [False]
+        progress.say(f"warning: {error} This one goes on, without that checkpoint; the ones before are intact.")
     accelerator.wait_for_everyone()
     return bool(broadcast_object_list(saved)[0])
 

@@ -58,9 +58,11 @@ class Memory:
         now = min(parts.size or parts.most, parts.most)
         where = f"Step {position.total + 1}: the memory of the device has run out"
         if self.job.processes > 1:
+            divided = self.job.config.training.sharding != "off"  # which allows no parts
+            more = "and activation_checkpointing" if divided else f"--set training.micro_batch={max(1, now // 2)}"
             raise TrainingError(
                 f"{where} in process {self.job.rank} of {self.job.processes} ({reason}). Give the same command with "
-                f"--resume --set training.micro_batch={max(1, now // 2)}"
+                f"--resume {more}"
             )
         if now <= 1 or self.tries == TRIES:
             raise TrainingError(

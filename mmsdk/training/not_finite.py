@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from mmsdk.errors import TrainingError, listed
-from mmsdk.training.checkpoint import restored
+from mmsdk.training.holding import Copies
 from mmsdk.training.job import Job
 
 IN_A_ROW = 10
@@ -32,11 +32,12 @@ class NotFinite:
     def __init__(
         self,
         job: Job,
+        held: Copies,
         optimizer: torch.optim.Optimizer,
         gather: Callable[[list[Any]], list[Any]],
         save: Callable[[], object],
     ) -> None:
-        self.job, self.optimizer, self.gather, self.save = job, optimizer, gather, save
+        self.job, self.held, self.optimizer, self.gather, self.save = job, held, optimizer, gather, save
         self.policy = job.config.training.not_finite
         self._buffers: list[torch.Tensor] = []
         self._balance: dict[str, Any] = {}
@@ -103,7 +104,6 @@ class NotFinite:
         if newest is None:
             raise TrainingError(f"{job.run.folder}: there is no whole checkpoint to go back to")
         job.checkpoints.load_weights(job.pipeline, newest)
-        moments = job.checkpoints.load_optimizer(newest)
-        self.optimizer.load_state_dict(restored(self.optimizer.state_dict(), moments))
+        self.held.resume(job.checkpoints, self.optimizer, newest)
         before = job.checkpoints.position(newest)
         position.sums, position.balance = before.sums, before.balance

@@ -28,7 +28,7 @@ from mmsdk.errors import CheckpointError, DecodeError, MmsdkError, TrainingError
 from mmsdk.folders import flush, read_json, sweep, writing
 
 # What of `training` may differ when a run goes on: speed, memory, what to do when something fails. So may the card.
-FREE = ("workers", "threads", "device", "trackers", "checkpoint", "log_every", "not_finite", "micro_batch")
+FREE = ["workers", "threads", "device", "trackers", "checkpoint", "log_every", "not_finite", "micro_batch", "sharding"]
 
 
 class Run:

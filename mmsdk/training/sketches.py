@@ -16,7 +16,7 @@ def write_sketches(job: Job, plan: StagePlan, epoch: int) -> None:
     """Those of the stage's heads that draw any after this epoch; of training samples where none are held out."""
     for name in plan.weights:
         sketch = job.pipeline.heads[name].sketch(epoch, partial(_predictions, job, plan, name))
-        if sketch is not None:
+        if sketch is not None and job.rank == 0:
             path = job.run.folder / "sketches" / name / f"{plan.config.name}-{epoch:04d}.png"
             with suppress(UnwritableError), writing(path):  # no picture is worth a run
                 path.parent.mkdir(parents=True, exist_ok=True)
