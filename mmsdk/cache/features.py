@@ -16,7 +16,7 @@ from mmsdk.cache.encoded import Encoded
 from mmsdk.cache.filling import Filled, Value, distinct, fill
 from mmsdk.cache.folder import cache_folder
 from mmsdk.cache.looks import Keys
-from mmsdk.cache.store import Record, Store
+from mmsdk.cache.store import Record, Sizes, Store
 from mmsdk.config.wiring import FUSED
 from mmsdk.containers import Encoding
 from mmsdk.data.samples import Row
@@ -59,7 +59,7 @@ class FeatureCache:
         own = next(port for port in pipeline.modalities.stream_ports if port.name == stream)
         encoder = pipeline.encoders[stream]
         width, pooled_width = int(encoder.width), int(encoder.pooled_width)
-        sizes = {"tokens": (None, width), "mask": (None,), "pooled": (pooled_width,)}
+        sizes: Sizes = {"tokens": ("length", width), "mask": ("length",), "pooled": (pooled_width,)}
         store = Store(self.folder(pipeline, stream), sizes)
         encoded = Encoded(own.modality, store, Keys(self.root), width, pooled_width)
         return own._replace(modality=encoded)

@@ -30,8 +30,8 @@ KEYS, VALUES, SHAPES = "keys", "values.", "shapes."
 
 Record = Mapping[str, Tensor]
 """Tensors by name, of any shapes."""
-Sizes = Mapping[str, tuple[int | None, ...]]
-"""The shape that each tensor of a record has; None is any length."""
+Sizes = Mapping[str, tuple[int | str, ...]]
+"""The shape that each tensor of a record has; a name is a length, the same one wherever it stands in a record."""
 
 
 class Field(NamedTuple):
@@ -143,9 +143,7 @@ def _read(shard: Mapping[str, Tensor], sizes: Sizes | None) -> tuple[bytes, dict
     fields = {name: _field(shard[VALUES + name], shard[SHAPES + name]) for name in names}
     if any(len(field.shapes) != len(keys) for field in fields.values()):
         raise ValueError("its parts do not fit each other")
-    if sizes is not None and (
-        fields.keys() != sizes.keys() or not all(_sized(field.shapes, sizes[name]) for name, field in fields.items())
-    ):
+    if sizes is not None and not (fields.keys() == sizes.keys() and _sized(fields, sizes, len(keys))):
         raise ValueError("its records are of another kind")
     return keys.numpy().tobytes(), fields
 
@@ -160,11 +158,17 @@ def _field(values: Tensor, shapes: Tensor) -> Field:
     return Field(values, told, starts)
 
 
-def _sized(shapes: Sequence[Sequence[int]], size: tuple[int | None, ...]) -> bool:
-    return all(
-        len(shape) == len(size) and all(wanted in (None, found) for wanted, found in zip(size, shape, strict=True))
-        for shape in shapes
-    )
+def _sized(fields: Mapping[str, Field], sizes: Sizes, records: int) -> bool:
+    for place in range(records):
+        lengths: dict[str, int] = {}
+        for name, size in sizes.items():
+            shape = fields[name].shapes[place]
+            if len(shape) != len(size):
+                return False
+            for found, wanted in zip(shape, size, strict=True):
+                if found != (lengths.setdefault(wanted, found) if isinstance(wanted, str) else wanted):
+                    return False
+    return True
 
 
 def size_of(record: Record) -> int:

@@ -385,7 +385,7 @@ def features() -> Iterator[tuple[str, Callable[[Path], object], str | None]]:
 
     def shard(change: Callable[[str], Callable[[Path], object]]) -> Callable[[Path], object]:
         def changed(root: Path) -> None:
-            (path,) = root.glob("*/*.safetensors")
+            (path,) = root.glob("features/*/*.safetensors")
             change(path.name)(path.parent)
 
         return changed
@@ -397,18 +397,24 @@ def features() -> Iterator[tuple[str, Callable[[Path], object], str | None]]:
     yield "a shard of 10 GB", shard(lambda path: file(path, claims())), None
     yield "a tensor less", shard(lambda path: tensors(path, one_less)), None
     yield "keys that are no bytes", with_("keys", lambda keys: keys.float()), None
-    yield "starts that are no list", with_("starts", lambda starts: starts[0]), None
-    back = with_("starts", lambda starts: torch.cat([starts[:1], -starts[1:-1], starts[-1:]]))
-    yield "starts that go back", back, None
-    yield "tokens of another width", with_("tokens", lambda each: each[:, :3]), None
-    yield "vectors of another width", with_("pooled", lambda each: each[:, :3]), None
-    yield "a mask that is too short", with_("mask", lambda each: each[:1]), None
+    yield "shapes that are no list", with_("shapes.tokens", lambda shapes: shapes[0]), None
+    yield "shapes below zero", with_("shapes.tokens", lambda shapes: -shapes), None
+    yield "shapes that overflow", with_("shapes.tokens", lambda shapes: torch.full_like(shapes, 2**32)), None
+    yield "tokens of another width", with_("shapes.tokens", lambda shapes: shapes.flip(1)), None
+    yield "vectors that are tables", with_("shapes.pooled", lambda each: torch.cat([each // each, each], 1)), None
+    yield "a mask that is too short", with_("values.mask", lambda each: each[:1]), None
+    yield "masks of other lengths than tokens", shard(lambda path: tensors(path, longer_masks)), None
     yield "a folder that is a link to elsewhere", linked_features, "is a link"
+
+
+def longer_masks(found: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    shapes = found["shapes.mask"] + 1
+    return found | {"shapes.mask": shapes, "values.mask": torch.ones(int(shapes.sum()), dtype=torch.bool)}
 
 
 def linked_features(root: Path) -> None:
     """Its files are no shards: they must stay."""
-    (folder,) = root.iterdir()
+    (folder,) = (root / "features").iterdir()
     victim = root.parent / "victim"
     folder.rename(root / "before")
     victim.mkdir()
