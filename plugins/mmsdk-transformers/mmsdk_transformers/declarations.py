@@ -10,7 +10,7 @@ from mmsdk import EncoderConfig, Format, ModalityConfig
 from mmsdk_transformers.facts import Channels, longest_text, normalization, preprocessor, temperature
 from mmsdk_transformers.lora import LoraConfig
 from mmsdk_transformers.scrubbing import scrubbed
-from mmsdk_transformers.source import ModelName, ModelSource
+from mmsdk_transformers.source import ModelName, ModelSource, Revision
 
 if TYPE_CHECKING:
     from mmsdk import Encoder, Modality
@@ -26,7 +26,7 @@ class TokensConfig(ModalityConfig):
     targets: ClassVar[bool] = True
 
     model: ModelName
-    revision: str | None = Field(None, description="branch, tag or commit of the hub; kept as a commit")
+    revision: Revision | None = Field(None, description="branch, tag or commit of the hub; kept as a commit")
     special: bool = Field(True, description="false: without the tokenizer's own tokens, as texts to be written want it")
     max_length: Positive | None = Field(
         None, description="in tokens; longer texts lose their end; by default what the model takes, at most 512"
@@ -54,7 +54,7 @@ class ImageConfig(ModalityConfig):
     gives: ClassVar[str] = "pixels"
 
     model: ModelName | None = Field(None, description="a folder or a hub id; by default that of the encoder")
-    revision: str | None = Field(None, description="branch, tag or commit of the hub; kept as a commit")
+    revision: Revision | None = Field(None, description="branch, tag or commit of the hub; kept as a commit")
     processor: dict[str, Any] | None = Field(
         None, description="settings of an image processor, with `image_processor_type`; by default the model's own"
     )
@@ -92,7 +92,7 @@ class _Pretrained(EncoderConfig):
     model: ModelName | None = Field(
         None, description="a folder, relative to the config file's, or a hub id; or give `architecture`"
     )
-    revision: str | None = Field(None, description="branch, tag or commit of the hub; kept as a commit")
+    revision: Revision | None = Field(None, description="branch, tag or commit of the hub; kept as a commit")
     pretrained: bool = Field(True, description="false: random weights, of the same architecture")
     architecture: dict[str, Any] | None = Field(
         None, description="a config of transformers with `model_type`; by default the model's own"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationInfo
+from pydantic import BeforeValidator, Field, StringConstraints, TypeAdapter, ValidationInfo
 
 from mmsdk import ConfigError, ConfigPath
 
@@ -46,6 +46,12 @@ ModelName = Annotated[
     BeforeValidator(_placed),
     Field(description="a folder, relative to the config file's, or a hub id such as openai/clip-vit-base-patch32"),
 ]
+
+
+Revision = Annotated[
+    str, StringConstraints(pattern=r"^[0-9A-Za-z_][0-9A-Za-z_.-]*(/[0-9A-Za-z_][0-9A-Za-z_.-]*)*$", max_length=200)
+]
+"""As git calls branches, tags and commits. The library of the hub makes paths of them: no `..` and no beginning `/`."""
 
 
 @dataclass(frozen=True)

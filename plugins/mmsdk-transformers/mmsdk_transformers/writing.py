@@ -12,7 +12,7 @@ from mmsdk import Format, ModalityConfig, Source, TargetConfig, WritingConfig
 from mmsdk_transformers.declarations import TokensConfig
 from mmsdk_transformers.lora import LoraConfig
 from mmsdk_transformers.scrubbing import scrubbed
-from mmsdk_transformers.source import ModelName, ModelSource
+from mmsdk_transformers.source import ModelName, ModelSource, Revision
 
 if TYPE_CHECKING:
     from mmsdk import TaskHead
@@ -42,7 +42,7 @@ class LanguageModelConfig(WritingConfig):
     model: ModelName | None = Field(
         None, description="a causal language model, a folder or a hub id; without it a small one learns from scratch"
     )
-    revision: str | None = Field(None, description="branch, tag or commit of the hub; kept as a commit")
+    revision: Revision | None = Field(None, description="branch, tag or commit of the hub; kept as a commit")
     architecture: dict[str, Any] | None = Field(
         None, description="a config of transformers with `model_type`; by default the model's own, or four small layers"
     )
