@@ -214,6 +214,7 @@ def server(_: Path, stack: ExitStack) -> Place:
 PLACES = [manifest, names_in_a_config, tar, pretrained, server]
 
 
+@pytest.mark.slow
 @pytest.mark.faults("A9")
 def test_no_path_leads_out(tmp_path: Path, tally: Tally, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / SECRET).write_text("the secret itself")
