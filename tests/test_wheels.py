@@ -14,6 +14,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PROJECTS = [ROOT, *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))]
 PYTHONS = ("3.11", "3.12", "3.13")
+SHARED = """
+from mmsdk import Pipeline
+Pipeline.from_pretrained("quickstart/run").save_pretrained("shared", license="mit")
+print(*Pipeline.from_pretrained("shared").config.heads)
+"""
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)]
 
@@ -58,12 +63,7 @@ def interpreter(version: str, where: Path) -> Path:
 
 def installed(python: str, wheels: Sequence[Path], where: Path, *options: str) -> Path:
     """The folder of the programs of a fresh environment."""
-    finding = subprocess.run(
-        ["uv", "python", "find", "--no-project", python], capture_output=True, text=True, cwd=where
-    )
-    if finding.returncode:
-        pytest.skip(f"there is no Python {python} on this machine")
-    done("uv", "venv", "--quiet", "--no-project", "--python", finding.stdout.strip(), "fresh", where=where)
+    done("uv", "venv", "--quiet", "--no-project", "--python", interpreter(python, where), "fresh", where=where)
     programs = where / "fresh" / ("Scripts" if sys.platform == "win32" else "bin")
     done(
         "uv", "pip", "install", "--quiet", "--python", programs / "python", *options, *wheels, *required(), where=where
@@ -82,6 +82,7 @@ def shown_to_work(programs: Path, where: Path) -> None:
     assert "4" in done(programs / "mmsdk", "predict", "quickstart/run", *row, where=where)
     assert "answer/accuracy" in done(programs / "mmsdk", "evaluate", "quickstart/run", where=where)
     assert "--port" in done(programs / "mmsdk", "serve", "--help", where=where)
+    assert "answer" in done(programs / "python", "-c", SHARED, where=where)
 
 
 @pytest.mark.parametrize("python", PYTHONS)
