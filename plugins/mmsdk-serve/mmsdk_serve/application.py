@@ -15,7 +15,7 @@ from mmsdk import ConfigError, Pipeline
 from mmsdk_serve.batching import Batcher
 from mmsdk_serve.failures import RESPONSES, handle_failures
 from mmsdk_serve.gallery import Gallery
-from mmsdk_serve.guard import Guard
+from mmsdk_serve.guard import Door, Guard
 from mmsdk_serve.limits import Limits
 from mmsdk_serve.page import page
 from mmsdk_serve.prediction import add_prediction
@@ -98,7 +98,11 @@ def application(
         return page()
 
     handle_failures(app, limits)
-    app.add_middleware(Guard, key=key, hosts=hosts, limits=limits, registry=registry)
+    queues = {f"/pipelines/{name}/predict": each.batcher for name, each in served.items()}
+    queues |= {f"/v2/models/{name}/infer": each.batcher for name, each in served.items()}
+    app.state.door = door = Door()
+    Gauge("mmsdk_inside", "Requests under way.", registry=registry).set_function(lambda: door.inside)
+    app.add_middleware(Guard, key=key, hosts=hosts, limits=limits, door=door, queues=queues, registry=registry)
     return app
 
 

@@ -55,6 +55,11 @@ class Batcher(Generic[Item, Answer]):
         """How many items wait."""
         return len(self._waiting)
 
+    @property
+    def full(self) -> bool:
+        """Whether not even one more may wait."""
+        return len(self._waiting) >= self.room
+
     def submit(self, items: Sequence[Item], seconds: float) -> list[Future[Answer]]:
         """A future per item; all are taken, or none. seconds: from now to the deadline.
 

@@ -42,6 +42,7 @@ def command(
     waiting: Annotated[int, typer.Option(min=1, help="Samples that may wait; more are answered with 429.")] = 64,
     batch: Annotated[int, typer.Option(min=1, help="Samples that are answered together.")] = 32,
     deadline: Annotated[float, typer.Option(min=0.1, help="Seconds until a request is given up.")] = 30.0,
+    reading: Annotated[float, typer.Option(min=1, help="Seconds until a request has to be there.")] = 10.0,
     max_body: Annotated[int, typer.Option(min=1000, help="Bytes that a request may have.")] = 20_000_000,
 ) -> None:
     """Answer requests over HTTP, with a page to try a pipeline at /."""
@@ -53,7 +54,7 @@ def command(
     names = [_name(run) for run in runs]
     if twice := [name for place, name in enumerate(names) if name in names[:place]]:
         raise ConfigError(f"There are two pipelines '{twice[0]}': rename the folder of one of them")
-    limits = Limits(waiting, batch, deadline, max_body)
+    limits = Limits(waiting, batch, deadline, max_body, reading)
     with _socket(host, port) as listening:
         address = f"[{host}]" if ":" in host else host
         hosts = None if key is not None else [*OWN, address.lower()]
@@ -61,20 +62,9 @@ def command(
         listening.listen(2048)  # from now on a client waits rather than being refused
         place = f"http://{address}:{listening.getsockname()[1]}"
         print(f"serving {', '.join(names)} at {place}", file=sys.stderr, flush=True)
-        _serve(app, listening, limits)
+        from mmsdk_serve.running import serve
 
-
-def _serve(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
-    import uvicorn
-
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=int(limits.deadline) + 1,
-        timeout_keep_alive=10,
-    )
-    uvicorn.Server(config).run(sockets=[listening])
+        serve(app, listening, limits)
 
 
 def _application(

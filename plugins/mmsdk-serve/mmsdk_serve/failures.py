@@ -24,7 +24,7 @@ ERROR = {"type": "object", "properties": {"error": {"type": "string"}}, "require
 REASONS = {
     401: "No key, or another one.",
     403: "Addressed to another host, or asked for by the page of another site.",
-    408: "The body did not arrive in time.",
+    408: "The body did not come in time.",
     413: "The body is too large, or holds too many values.",
     415: "Neither JSON nor a form.",
     422: "Something is wrong with the request.",

@@ -1,4 +1,8 @@
-"""What stands before every route: the key, the size of a request, and what is counted. Plain ASGI."""
+"""What stands before every route: the key, the size of a request, how long it may take to come, and what is counted.
+
+Plain ASGI, and the first thing that sees a request: what is refused here costs next to nothing, so that a server that
+is asked far more than it can answer spends its time on answers.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mmsdk_serve.batching import Batcher
 from mmsdk_serve.limits import Limits
 
 OPEN = ("/", "/health", "/v2/health/live", "/v2/health/ready")
@@ -26,18 +32,38 @@ class RefusedError(Exception):
         super().__init__(message)
         self.status = status
 
+    def answer(self) -> JSONResponse:
+        """The connection is closed: what of the body is still to come is not waited for."""
+        return failure(self.status, str(self), Connection="close")
+
+
+class Door:
+    """Whether requests are let in, and how many are inside."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.inside = 0
+
 
 class Guard:
     """An ASGI middleware. key: None where everybody may ask. hosts: names that requests may be addressed to; None: any.
+    queues: what the paths wait for that can be full.
 
     With hosts, a page of another site, which a browser on this machine shows, cannot ask: neither as itself, nor under
     a name of its own that leads here.
     """
 
     def __init__(
-        self, app: ASGIApp, key: str | None, hosts: Collection[str] | None, limits: Limits, registry: CollectorRegistry
+        self,
+        app: ASGIApp,
+        key: str | None,
+        hosts: Collection[str] | None,
+        limits: Limits,
+        door: Door,
+        queues: Mapping[str, Batcher[Any, Any]],
+        registry: CollectorRegistry,
     ) -> None:
-        self.app, self.key, self.hosts, self.limits = app, key, hosts, limits
+        self.app, self.key, self.hosts, self.limits, self.door, self.queues = app, key, hosts, limits, door, queues
         self.requests = Counter("mmsdk_requests", "Answered requests.", ["path", "status"], registry=registry)
         self.seconds = Histogram("mmsdk_request_seconds", "Until a request is answered.", ["path"], registry=registry)
 
@@ -45,7 +71,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begin, status = time.perf_counter(), 500
+        begin, status = time.perf_counter(), 499  # nginx's number for a client that went
 
         async def counted(message: Message) -> None:
             nonlocal status
@@ -53,30 +79,49 @@ class Guard:
                 status = message["status"]
             await send(message)
 
+        self.door.inside += 1
         try:
-            await self._guarded(scope, receive, counted)
+            refusal = self._refusal(scope)
+            if refusal is None:
+                await self._read(scope, receive, counted)
+            else:
+                await refusal(scope, receive, counted)
         finally:
-            path = getattr(scope.get("route"), "path", "other")
+            self.door.inside -= 1
+            path = getattr(scope.get("route"), "path", scope["path"] if scope["path"] in self.queues else "other")
             self.requests.labels(path, str(status)).inc()
             self.seconds.labels(path).observe(time.perf_counter() - begin)
 
-    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _refusal(self, scope: Scope) -> JSONResponse | None:
+        """What can be told before the body is there."""
         headers = dict(scope["headers"])
         if self.key is not None and scope["path"] not in OPEN:
             given = headers.get(b"authorization", b"")
             if not hmac.compare_digest(given, b"Bearer " + self.key.encode()):
-                answer = failure(401, "a key is wanted: Authorization: Bearer KEY")
-                await answer(scope, receive, send)
-                return
+                return failure(401, "a key is wanted: Authorization: Bearer KEY")
         if self.hosts is not None and not self._is_own(headers):
-            await failure(403, OTHERS)(scope, receive, send)
-            return
-        body = Body(receive, self.limits, b"json" in headers.get(b"content-type", b"").lower())
-        told, began = headers.get(b"content-length", b"0"), False
+            return failure(403, OTHERS)
+        if self.door.closed:
+            return failure(503, "the server is about to stop", Retry_After="5", Connection="close")
+        queue = self.queues.get(scope["path"])
+        if queue is not None and queue.full:
+            return full()
+        told = headers.get(b"content-length", b"0")
         if not told.isdigit() or len(told) > 18 or int(told) > self.limits.body:
-            refused = body.too_large()
-            await failure(refused.status, str(refused))(scope, receive, send)
-            return
+            return too_large(self.limits).answer()
+        return None
+
+    def _is_own(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether a request is addressed to this server, and comes from its own page if it comes from any."""
+        addressed = headers.get(b"host", b"").decode("latin-1")
+        origin = headers.get(b"origin")
+        asked = [addressed] if origin is None else [addressed, origin.decode("latin-1").partition("://")[2]]
+        return self.hosts is not None and all(_without_port(each) in self.hosts for each in asked)
+
+    async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application, while the body is watched."""
+        body = Body(receive, self.limits, b"json" in dict(scope["headers"]).get(b"content-type", b"").lower())
+        began = False
 
         async def noted(message: Message) -> None:
             nonlocal began
@@ -85,17 +130,12 @@ class Guard:
 
         try:
             await self.app(scope, body, noted)
+        except ClientDisconnect:  # before the body was there: nobody waits for an answer
+            return
         except RefusedError as error:
             if began:
                 raise
-            await failure(error.status, str(error))(scope, receive, send)
-
-    def _is_own(self, headers: Mapping[bytes, bytes]) -> bool:
-        """Whether a request is addressed to this server, and comes from its own page if it comes from any."""
-        addressed = headers.get(b"host", b"").decode("latin-1")
-        origin = headers.get(b"origin")
-        asked = [addressed] if origin is None else [addressed, origin.decode("latin-1").partition("://")[2]]
-        return self.hosts is not None and all(_without_port(each) in self.hosts for each in asked)
+            await error.answer()(scope, receive, send)
 
 
 class Body:
@@ -108,7 +148,7 @@ class Body:
         self.receive, self.limits, self.json = receive, limits, json
         self.read = self.values = 0
         self.whole = False
-        self.until = time.monotonic() + limits.deadline
+        self.until = time.monotonic() + limits.reading
 
     async def __call__(self) -> Message:
         if self.whole:  # from now on it is waited for the client to go away
@@ -117,25 +157,31 @@ class Body:
             async with asyncio.timeout(self.until - time.monotonic()):
                 message = await self.receive()
         except TimeoutError:
-            raise RefusedError(408, f"the request did not arrive within {self.limits.deadline:g} s") from None
+            raise RefusedError(408, f"the body was not there within {self.limits.reading:g} s") from None
         part = message.get("body", b"")
         self.whole = not message.get("more_body", False)
         self.read += len(part)
         self.values += sum(part.count(mark) for mark in b",[{") if self.json else 0
         if self.read > self.limits.body:
-            raise self.too_large()
+            raise too_large(self.limits)
         if self.values > self.limits.values:
             raise RefusedError(413, f"the request holds more than {self.limits.values:,} values: send it in parts")
         return message
 
-    def too_large(self) -> RefusedError:
-        return RefusedError(413, f"the request is larger than {self.limits.body:,} bytes")
+
+def too_large(limits: Limits) -> RefusedError:
+    return RefusedError(413, f"the request is larger than {limits.body:,} bytes")
 
 
 def _without_port(address: str) -> str:
     """`localhost:8000` -> `localhost`, `[::1]:8000` -> `[::1]`"""
     name, _, port = address.rpartition(":")
     return (name if name and port.isdigit() else address).lower()
+
+
+def full() -> JSONResponse:
+    """More wait already than may wait."""
+    return failure(429, "too many samples wait already", Retry_After="1")
 
 
 def failure(status: int, message: str, **headers: str) -> JSONResponse:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Limits:
     """waiting: samples that may wait for a pipeline; more are refused. batch: samples that are answered together.
 
-    deadline: seconds until a request is given up, and until it has to be there. body: bytes of a request. values: of
-    JSON in it: numbers, texts, lists, ...
+    deadline: seconds until a request is given up. body: bytes of a request. reading: seconds until they are there, or
+    until its headers are. values: of JSON in it: numbers, texts, lists, ...
     """
 
     waiting: int = 64
@@ -18,3 +18,4 @@ class Limits:
     deadline: float = 30.0
     body: int = 20_000_000
     values: int = 1_000_000
+    reading: float = 10.0

@@ -24,6 +24,7 @@ from PIL import Image
 import mmsdk
 from mmsdk_retrieval import Index
 from mmsdk_serve import Limits, application
+from mmsdk_serve.running import configured
 
 CONFIG = {
     "streams": {
@@ -176,8 +177,9 @@ def listening() -> Callable[..., AbstractContextManager[str]]:
 
 
 @contextmanager
-def _listening(pipelines: dict[str, mmsdk.Pipeline], **options: Any) -> Iterator[str]:
-    config = uvicorn.Config(application(pipelines, **options), port=0, log_level="error")
+def _listening(pipelines: dict[str, mmsdk.Pipeline], limits: Limits | None = None, **options: Any) -> Iterator[str]:
+    config = configured(application(pipelines, limits, **options), limits or Limits())
+    config.port = 0
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

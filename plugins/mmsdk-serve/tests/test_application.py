@@ -162,7 +162,19 @@ def test_a_key_is_wanted_everywhere_but_for_the_page(pipeline: mmsdk.Pipeline) -
             ):
                 answer = client.request(method, address, json=body, headers=given)
                 assert answer.status_code == 401 and "kkk" not in answer.text, address
-        assert client.post(f"{PREDICT}?key={'k' * 32}", json=body).status_code == 401
+        for way in (
+            {"url": f"{PREDICT}?key={'k' * 32}"},
+            {"url": f"{PREDICT}?authorization=Bearer%20{'k' * 32}"},
+            {"url": PREDICT, "headers": {"Cookie": "authorization=Bearer " + "k" * 32}},
+            {"url": PREDICT, "headers": {"X-HTTP-Method-Override": "OPTIONS"}},
+            {"url": PREDICT, "headers": {"Host": "127.0.0.1", "X-Forwarded-For": "127.0.0.1"}},
+            {"url": PREDICT, "headers": {"X-Original-URL": "/health", "X-Rewrite-URL": "/health"}},
+            {"url": f"/health/..{PREDICT}"},
+            {"url": f"/{PREDICT}"},
+            {"url": "/health/"},
+            {"url": f"{PREDICT}/"},
+        ):
+            assert client.post(**way, json=body).status_code == 401, way
         right = {"Authorization": "Bearer " + "k" * 32}
         assert client.post(PREDICT, json=body, headers=right).status_code == 200
 
