@@ -54,7 +54,7 @@ def command(
     names = [_name(run) for run in runs]
     if twice := [name for place, name in enumerate(names) if name in names[:place]]:
         raise ConfigError(f"There are two pipelines '{twice[0]}': rename the folder of one of them")
-    limits = Limits(waiting, batch, deadline, max_body, reading)
+    limits = Limits(waiting=waiting, batch=batch, deadline=deadline, body=max_body, reading=reading)
     with _socket(host, port) as listening:
         address = f"[{host}]" if ":" in host else host
         hosts = None if key is not None else [*OWN, address.lower()]

@@ -123,7 +123,7 @@ def test_too_many_values_are_refused(pipeline: mmsdk.Pipeline) -> None:
 
 
 def test_a_body_that_does_not_come_is_given_up(pipeline: mmsdk.Pipeline) -> None:
-    app = application({"shop": pipeline}, Limits(deadline=0.2))
+    app = application({"shop": pipeline}, Limits(reading=0.2))
     sent: list[Any] = []
 
     async def receive() -> Any:
