@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mmsdk.cli.options import Cache, Engine, Json, RunFolder, answer, say
+from mmsdk.cli.options import AnyEngine, Cache, Json, RunFolder, answer, say
 
 
 def command(
@@ -25,7 +25,7 @@ def command(
         Literal["raise", "skip"], typer.Option(help="What to do with a sample that cannot be read.")
     ] = "raise",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what an earlier call did not finish.")] = False,
-    engine: Engine = None,
+    engine: AnyEngine = None,
     cache: Cache = "known",
     json: Json = False,
 ) -> None:
@@ -37,8 +37,19 @@ def command(
 
     folder, skip = out or Path("embeddings") / data.stem, on_error == "skip"
     with team() as ours:
+        on_ray = run.absolute() if engine == "ray" else None
+        pipeline = open_with(run, engine if engine != "ray" else None)
         written = write_embeddings(
-            open_with(run, engine), data, folder, ours, head=head, skip=skip, resume=resume, cache=cache, say=say
+            pipeline,
+            data,
+            folder,
+            ours,
+            head=head,
+            skip=skip,
+            resume=resume,
+            cache=cache,
+            on_ray=on_ray,
+            say=say,
         )
     if written is None:
         return

@@ -15,9 +15,12 @@ Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A pipeline in YA
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run's folder, or a saved pipeline.", show_default=False)
 ]
-Engine = Annotated[
-    Literal["torch", "onnxruntime"] | None,
-    typer.Option(help="What computes; ONNX Runtime takes what `mmsdk export` made of the run.", show_default=False),
+AnyEngine = Annotated[
+    Literal["torch", "onnxruntime", "ray"] | None,
+    typer.Option(
+        help="What computes: ONNX Runtime, what `mmsdk export` made of the run; Ray, torch in processes of its own.",
+        show_default=False,
+    ),
 ]
 Cache = Annotated[
     Literal["known", "all", "files", "off"],

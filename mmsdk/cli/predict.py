@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from mmsdk.cli.options import Engine, Json, RunFolder, answer
+from mmsdk.cli.options import AnyEngine, Json, RunFolder, answer
 
 
 def command(
@@ -25,7 +24,7 @@ def command(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an --output that an earlier call did not finish.")
     ] = False,
-    engine: Engine = None,
+    engine: AnyEngine = None,
     json: Json = False,
 ) -> None:
     """Predict samples with any subset of the streams; the results keep the samples' ids."""
@@ -35,9 +34,9 @@ def command(
     from mmsdk.data.samples import read_rows
     from mmsdk.errors import ConfigError, DataError
     from mmsdk.export.run_export import open_with
-    from mmsdk.parallel.prediction import predict_in_parts
+    from mmsdk.parallel.prediction import predict_in_parts, told
     from mmsdk.parallel.team import team
-    from mmsdk.pipeline.prediction import Result, predict
+    from mmsdk.pipeline.prediction import predict
     from mmsdk.pipeline.row_prediction import predict_rows
 
     if bool(values) == (input is not None):
@@ -47,22 +46,21 @@ def command(
     errors = count = 0
     results = []
 
-    def told(result: Result, number: int) -> dict[str, Any]:
-        if result.error is not None:
-            print(f"error: {result.id}: {result.error}", file=sys.stderr)
-        return result.as_dict() if pictures is None else _with_files(result.as_dict(), pictures, number)
-
     with team() as ours:
-        if ours.processes > 1 and (input is None or output is None):
-            raise ConfigError(f"{ours.processes} processes write into one file: give --input and --output")
-        pipeline = open_with(run, engine)
+        several = ours.processes > 1 or engine == "ray"
+        if several and (input is None or output is None):
+            raise ConfigError("Several processes share a file, and write one: give --input and --output")
+        pipeline = open_with(run, engine if engine != "ray" else None)
         if resume and pipeline.config.group_by is not None:
             raise ConfigError("--resume: this pipeline judges rows in groups, which may lie anywhere: begin anew")
         _require_folder(pipeline, pictures)
         if output is not None and not resume and ours.first("to begin"):
             begin_anew(output)
-        if input is not None and output is not None and (ours.processes > 1 or in_parts(output)):
-            count, errors = predict_in_parts(pipeline, input, output, told, ours, resume=resume)
+        if input is not None and output is not None and (several or in_parts(output)):
+            on_ray = run.absolute() if engine == "ray" else None
+            count, errors = predict_in_parts(
+                pipeline, input, output, ours, pictures=pictures, resume=resume, on_ray=on_ray
+            )
         else:
             with nullcontext() if output is None else ResultFile(output, pipeline, resume) as file:
                 if input is None:
@@ -73,7 +71,7 @@ def command(
                     found = predict_rows(pipeline, rows)
                 for result in found:
                     count, errors = count + 1, errors + (result.error is not None)
-                    plain = told(result, count)
+                    plain = told(result, count, pictures)
                     if file is not None:
                         file.write(dumps(plain, ensure_ascii=False))
                     elif json:
@@ -98,24 +96,6 @@ def _require_folder(pipeline: Any, folder: Path | None) -> None:
         modality = head.target_config() if head.predicts else None
         if folder is None and modality is not None and modality.gives == "pixels":
             raise ConfigError(f"Head '{name}' predicts pictures: say where to put them, with --pictures FOLDER")
-
-
-def _with_files(plain: dict[str, Any], folder: Path, number: int) -> dict[str, Any]:
-    """The result with each picture in a file, whose path stands in its place; no name comes from the data."""
-    from PIL.Image import Image
-
-    from mmsdk.errors import DataError
-
-    for head, prediction in plain.items():
-        if isinstance(prediction, dict) and isinstance(prediction["value"], Image):
-            path = folder / f"{number:06d}-{head}.png"
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                prediction["value"].save(path)
-            except OSError as error:
-                raise DataError(f"{path}: cannot be written: {error}") from None
-            prediction["value"] = str(path)
-    return plain
 
 
 def _sample(pipeline: Any, values: list[str]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
 from mmsdk.errors import ConfigError, DataError
-from mmsdk.parallel.parts import parts_folder
 
 if TYPE_CHECKING:
     from mmsdk.data.samples import Row
@@ -24,12 +23,16 @@ def _note(output: Path) -> Path:
 
 def begin_anew(output: Path) -> None:
     """Remove what earlier calls that did not finish have left beside an output."""
+    from mmsdk.parallel.parts import parts_folder
+
     _note(output).unlink(missing_ok=True)
     shutil.rmtree(parts_folder(output), ignore_errors=True)
 
 
 def in_parts(output: Path) -> bool:
     """Whether several processes have begun an output, and not finished it."""
+    from mmsdk.parallel.parts import parts_folder
+
     return parts_folder(output).is_dir()
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from mmsdk.data.samples import Row, csv_header, is_csv, reading, rows_in
+from mmsdk.data.samples import Row, csv_header, in_lines, is_csv, open_rows, reading, rows_in
 from mmsdk.errors import DataError
 
 
@@ -83,3 +83,24 @@ def read_piece(path: Path, piece: Piece) -> list[Row]:
         file.seek(piece.offset)
         text = io.StringIO(file.read(piece.length).decode(), newline="")
     return list(rows_in(text, path, before=piece.before, header=piece.header))
+
+
+class Pieces:
+    """The rows of a file or of shards in pieces. Those of a table, which stay where they are, need no cutting."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.table = None if in_lines(path) else open_rows(path)
+
+    def cut(self, rows: int) -> Iterator[Piece]:
+        """So many rows each; the last may have fewer."""
+        if self.table is None:
+            return cut(self.path, rows)
+        whole = len(self.table)
+        return (Piece(first, 0, min(rows, whole - first), 0) for first in range(0, whole, rows))
+
+    def rows(self, piece: Piece) -> Sequence[Row]:
+        """Those of one piece."""
+        if self.table is None:
+            return read_piece(self.path, piece)
+        return self.table[piece.row : piece.row + piece.length]

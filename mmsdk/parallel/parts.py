@@ -13,17 +13,19 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from mmsdk.data.pieces import Piece, cut, read_piece
-from mmsdk.data.samples import Row, digest, in_lines, open_rows
+from mmsdk.data.pieces import Piece, Pieces
+from mmsdk.data.samples import Row, digest
 from mmsdk.errors import ConfigError, DataError
 from mmsdk.folders import flush, writing
 from mmsdk.parallel.team import Team
 
-Make = Callable[[Path, int, Sequence[Row]], None]
+Told = TypeVar("Told")
+Make = Callable[[Path, int, Sequence[Row]], Told]
+"""Writes a file of these rows, of which the first one has this number, and tells something of them."""
 NOTE = "whose.json"
 BATCH, MOST = 64, 4096
 """Rows that a part has, at least and at most."""
@@ -46,12 +48,11 @@ class Parts:
     """
 
     def __init__(self, source: Path, output: Path, whose: Mapping[str, Any], team: Team, *, resume: bool) -> None:
-        self.source, self.output, self.whose, self.team = source, output, dict(whose), team
-        self.table = None if in_lines(source) else open_rows(source)
+        self.source, self.output, self.whose, self.team = Pieces(source), output, dict(whose), team
         self.folder = parts_folder(output)
         self.done: list[Path] = []
         if team.rank == 0:
-            count = sum(1 for _ in self._cut(1))
+            count = sum(1 for _ in self.source.cut(1))
             if not count:
                 raise DataError(f"{source}: there are no samples in this file")
             with writing(self.folder):
@@ -79,40 +80,39 @@ class Parts:
             raise ConfigError(f"--resume: {self.output} was begun with another {other}: take that one, or begin anew")
         return each
 
-    def work(self, make: Make) -> None:
-        """Have each part made that is not there: `make(file, number of its first row, rows)`.
+    def work(self, make: Make[Told], tell: Callable[[Told], None]) -> None:
+        """Have each part made that is not there, by this team. tell: is given what this process's parts have told.
 
         Returns when all processes are done; `done` are then all parts, in the order of the rows.
         """
         firsts = []
-        for piece in self._cut(self.each):
+        for piece in self.source.cut(self.each):
             firsts.append(piece.row)
             if self.team.first(f"part {piece.row}"):
-                rows = self._rows(piece)
-                part = self.folder / f"{piece.row:08d}-{digest({'': rows})[:16]}"
-                if not part.exists():
-                    self._make(part, make, piece.row, rows)
-                self.team.put(f"part {piece.row}", part.name)
+                name, told = made(self.source, self.folder, piece, make)
+                if told is not None:
+                    tell(told)
+                self.team.put(f"part {piece.row}", name)
         self.team.meet("the end of the work")
         self.done = [self.folder / self.team.get(f"part {first}") for first in firsts]
 
-    def _cut(self, rows: int) -> Iterator[Piece]:
-        if self.table is None:
-            return cut(self.source, rows)
-        whole = len(self.table)
-        return (Piece(first, 0, min(rows, whole - first), 0) for first in range(0, whole, rows))
-
-    def _rows(self, piece: Piece) -> Sequence[Row]:
-        if self.table is None:
-            return read_piece(self.source, piece)
-        return self.table[piece.row : piece.row + piece.length]
-
-    def _make(self, part: Path, make: Make, first: int, rows: Sequence[Row]) -> None:
-        aside = part.with_name(f".writing-{part.name}")
-        with writing(part):
-            make(aside, first, rows)
-            flush(aside)
-            aside.replace(part)
-
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def made(source: Pieces, folder: Path, piece: Piece, make: Make[Told]) -> tuple[str, Told | None]:
+    """The name of the part of these rows, and what was told when it was made; None where it was there already.
+
+    Raises:
+        DataError: the rows cannot be read. CheckpointError: the part cannot be written.
+    """
+    rows = source.rows(piece)
+    part = folder / f"{piece.row:08d}-{digest({'': rows})[:16]}"
+    if part.exists():
+        return part.name, None
+    aside = part.with_name(f".writing-{part.name}")
+    with writing(part):
+        told = make(aside, piece.row, rows)
+        flush(aside)
+        aside.replace(part)
+    return part.name, told
