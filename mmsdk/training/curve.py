@@ -12,11 +12,11 @@ MOST = 24
 
 
 def draw_curve(entries: Sequence[Mapping[str, Any]], path: Path) -> bool:
-    """Losses and valid metrics over the epochs of all stages, from a run's log; False where matplotlib is missing."""
+    """Losses and valid metrics over the epochs of all stages, from a run's log; False without a sound matplotlib."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    except ImportError:
+    except Exception:  # one that is installed and broken raises anything; it must not cost a run its end
         return False
     epochs = [entry for entry in entries if entry["event"] == "epoch"]
     figure = Figure(figsize=(10, 4), layout="constrained")

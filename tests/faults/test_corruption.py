@@ -70,7 +70,7 @@ def damage(path: Path, rng: np.random.Generator) -> str:
 @pytest.mark.faults("F3")
 def test_damaged_checkpoints_are_passed_over(tally: Tally, run: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    for number in range(tally.size(150, 7_500)):
+    for number in range(tally.size(150, 1_500)):
         checkpoints = Checkpoints(shutil.copytree(run / "checkpoints", tmp_path / "checkpoints"), keep=2)
         told: list[CheckpointError] = []
         name = damage(checkpoints.path(6) / CHECKPOINT[number % len(CHECKPOINT)], rng)
@@ -95,7 +95,7 @@ def test_a_file_of_another_checkpoint_is_none_of_this_one(tally: Tally, run: Pat
 def test_damaged_pipelines_are_not_opened(tally: Tally, run: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     whole, unread = mmsdk.Pipeline.load(run).fingerprint(), 0
-    for number in range(tally.size(50, 2_500)):
+    for number in range(tally.size(50, 500)):
         folder = shutil.copytree(run / "pipeline", tmp_path / "pipeline")
         name = damage(folder / PIPELINE[number % len(PIPELINE)], rng)
         with tally.case(name):

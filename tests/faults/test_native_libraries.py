@@ -40,4 +40,4 @@ def test_the_core_trains_without_them(tmp_path: Path, error: str) -> None:
     shown = python("-m", "mmsdk", "plugins", "--json")
     assert shown.returncode == 0, shown.stderr
     loaded = {plugin["distribution"] for plugin in json.loads(shown.stdout)["plugins"] if plugin["state"] == "loaded"}
-    assert {"mmsdk", "mmsdk-fusion", "mmsdk-retrieval"} <= loaded
+    assert {"mmsdk", "mmsdk-fusion", "mmsdk-video"} <= loaded
