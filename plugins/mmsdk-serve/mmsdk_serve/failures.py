@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
 from mmsdk_serve.batching import ClosedError, FullError, LateError
@@ -51,6 +52,7 @@ def handle_failures(app: FastAPI, limits: Limits) -> None:
     app.add_exception_handler(KindError, told(415, ""))
     app.add_exception_handler(FullError, told(429, "too many samples wait already", Retry_After="1"))
     app.add_exception_handler(ClosedError, told(503, "the server is about to stop", Retry_After="5"))
+    app.add_exception_handler(ClientDisconnect, told(400, "the client has gone away"))  # nobody reads that
     late = told(504, f"there was no answer within {limits.deadline:g} s")
     app.add_exception_handler(LateError, late)
     app.add_exception_handler(TimeoutError, late)
