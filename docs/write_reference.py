@@ -1,4 +1,4 @@
-"""Write the pages that are made from the code: components, commands, pictures, and tables in pages written by hand.
+"""Write the pages that are made from the code: components, commands, pictures, what stands between marks elsewhere.
 
 python docs/write_reference.py
 """
@@ -10,20 +10,21 @@ from pathlib import Path
 from writing.commands import commands
 from writing.components import component_pages
 from writing.pictures import pictures
-from writing.tables import fusions, tables
+from writing.tables import decisions, fusions, tables
 
 HERE = Path(__file__).parent
 
 
 def pages() -> dict[Path, str]:
     """What should stand in each page that this program writes."""
-    by_hand, choosing = HERE / "config.md", HERE / "fusion.md"
+    by_hand, choosing, index = HERE / "config.md", HERE / "fusion.md", HERE / "index.md"
     return {
         **component_pages(HERE),
         HERE / "cli.md": commands(),
         **{HERE / "pictures" / name: text for name, text in pictures().items()},
         by_hand: tables(by_hand.read_text(encoding="utf-8")),
         choosing: fusions(choosing.read_text(encoding="utf-8")),
+        index: decisions(index.read_text(encoding="utf-8"), HERE / "decisions"),
     }
 
 

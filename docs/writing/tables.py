@@ -1,8 +1,9 @@
-"""The tables in docs/config.md and docs/fusion.md that stand between two marks."""
+"""What stands between two marks in pages written by hand: tables of fields and of fusions, the list of decisions."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from mmsdk.components import HeadConfig, TargetConfig
@@ -37,6 +38,16 @@ def fusions(text: str) -> str:
     table = "\n".join(rows)
     mark = "<!-- table of fusions -->"
     return re.sub(rf"{mark}\n.*?<!-- end -->", f"{mark}\n\n{table}\n\n<!-- end -->", text, flags=re.DOTALL)
+
+
+def decisions(text: str, folder: Path) -> str:
+    """The text of docs/index.md with its list of decisions written anew, by the heading of each."""
+    pages = sorted(folder.glob("*.md"))
+    headings = [(page, page.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")) for page in pages]
+    numbered = [(page, re.sub(r"^(\d+)[.:] ", lambda found: f"{int(found[1]):04d} ", name)) for page, name in headings]
+    found = "\n".join(f"- [{name}]({folder.name}/{page.name})" for page, name in numbered)
+    mark = "<!-- decisions -->"
+    return re.sub(rf"{mark}\n.*?<!-- end -->", lambda _: f"{mark}\n\n{found}\n\n<!-- end -->", text, flags=re.DOTALL)
 
 
 def _parameters(component: Any, streams: int) -> str:
