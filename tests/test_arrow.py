@@ -52,18 +52,22 @@ def trained(folder: Path, data: dict[str, Any], name: str, **training: Any) -> t
     return outcome(folder / name)
 
 
+@pytest.fixture(scope="module")
+def in_text(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], Any]:
+    """What a training on JSON lines comes to."""
+    folder = tmp_path_factory.mktemp("text")
+    text = {"train": shards.as_jsonl(folder / "t.jsonl", TRAIN), "valid": shards.as_jsonl(folder / "v.jsonl", VALID)}
+    return trained(folder, text, "run")
+
+
 @pytest.mark.parametrize("suffix", [*KINDS, ".tar"])
-def test_the_same_weights_as_of_json_lines(tmp_path: Path, suffix: str) -> None:
-    text = {
-        "train": shards.as_jsonl(tmp_path / "t.jsonl", TRAIN),
-        "valid": shards.as_jsonl(tmp_path / "v.jsonl", VALID),
-    }
+def test_the_same_weights_as_of_json_lines(in_text: Any, tmp_path: Path, suffix: str) -> None:
     tables = {
         "train": shards.in_shards(tmp_path / "train", TRAIN, suffix),
         "valid": shards.WRITERS[suffix](tmp_path / f"v{suffix}", VALID),
     }
     assert isinstance(load_splits(DataConfig(**tables))["train"], Table)
-    assert trained(tmp_path, tables, "tables") == trained(tmp_path, text, "text")
+    assert trained(tmp_path, tables, "tables") == in_text and in_text[1]
 
 
 def test_the_same_weights_with_one_file_and_held_out_rows(tmp_path: Path) -> None:
