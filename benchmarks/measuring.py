@@ -19,6 +19,7 @@ NAMES = [
     "dual_encoder_on_gpu",
     "exact_search",
     "feature_cache",
+    "frozen_encoders",
     "fusion_growth",
     "gradient_caching",
     "log_mel",

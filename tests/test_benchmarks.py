@@ -21,6 +21,7 @@ GOALS: dict[str, list[float | None]] = {
     "dual_encoder_on_gpu": [None] * 4,
     "exact_search": [1 / 8, 1 / 2.5, None, None],
     "feature_cache": [1 / 4.5, None, None],
+    "frozen_encoders": [1 / 4.5, 1 / 8, 1.2],
     "fusion_growth": [2.2, 3.2, None],
     "gradient_caching": [1.4, 1 / 20],
     "log_mel": [1 / 4, None],
