@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def work_on_ray(parts: Parts, begin: Callable[[], Make[Told]], tell: Callable[[T
     Joins the cluster that RAY_ADDRESS names, or starts Ray on this machine.
 
     Raises:
-        ConfigError: Ray is not installed, or other processes work here as well. MmsdkError: a part cannot be made.
+        ConfigError: Ray is not there, or other processes work here as well. MmsdkError: a part cannot be made.
     """
     if parts.team.processes > 1:
         raise ConfigError("--engine ray starts processes of its own: leave torchrun out")
@@ -52,7 +53,10 @@ def work_on_ray(parts: Parts, begin: Callable[[], Make[Told]], tell: Callable[[T
     pieces = [json.dumps(piece) for piece in parts.source.cut(parts.each)]
     started = not ray.is_initialized()
     if started:
-        ray.init(include_dashboard=False, logging_level=logging.ERROR)
+        try:
+            ray.init(include_dashboard=False, logging_level=logging.ERROR)
+        except (ConnectionError, RuntimeError) as error:
+            raise ConfigError(f"Ray does not start, or is not at {os.environ.get('RAY_ADDRESS')}: {error}") from None
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
