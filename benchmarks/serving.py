@@ -1,4 +1,4 @@
-"""`mmsdk serve` with many clients: answering in batches against one by one; and with one client, against `predict`."""
+"""`mmsdk serve` with many clients: in batches against one by one, and asked too much; with one, against `predict`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ import torch
 
 import mmsdk
 from benchmarks.measuring import Result, interleaved
+from benchmarks.overload import Client, rounds
 
 CLIENTS, OVERHEAD = 16, 0.003
 TEXT = "a text of some length about nothing in particular which is the same each time but for its number"
@@ -28,17 +29,18 @@ TEXT = "a text of some length about nothing in particular which is the same each
 def run(quick: bool) -> list[Result]:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        trained = _trained(Path(folder) / "run", layers=2 if quick else 120)
-        pipeline, requests, rounds = trained.pipeline, (32 if quick else 200), (1 if quick else 7)
+        trained = _trained(Path(folder) / "deep" / "run", layers=2 if quick else 120)
+        pipeline, requests, times = trained.pipeline, (32 if quick else 200), (1 if quick else 7)
         with _server(trained.run, 1) as single, _server(trained.run, 32) as batched:
             scores = _scores(pipeline, requests)
             sides = {
                 "batched": lambda: _many(batched, requests, scores),
                 "single": lambda: _many(single, requests, scores),
             }
-            found = interleaved(sides, rounds)
+            found = interleaved(sides, times)
             sides = {"http": lambda: _one(batched, 20), "predict": lambda: _plain(pipeline, 20)}
-            alone = interleaved(sides, rounds)
+            alone = interleaved(sides, times)
+        flooded = _overload(_trained(Path(folder) / "wide" / "run", layers=1 if quick else 12, width=256), quick)
     note = f"{1000 * median(alone['predict']):.0f} ms a sample; {CLIENTS} clients; processor time of the server"
     allowed = [seconds + OVERHEAD for seconds in alone["predict"]]
     return [
@@ -53,12 +55,45 @@ def run(quick: bool) -> list[Result]:
             equal=True,
             note="median latency, by the clock",
         ),
+        *flooded,
     ]
 
 
-def _trained(out: Path, layers: int) -> mmsdk.Trained:
-    """A narrow, deep transformer: a model whose time is spent on its number of steps, as small ones' is."""
-    encoder = {"type": "transformer", "width": 64, "layers": layers, "heads": 4, "dropout": 0.0}
+def _overload(trained: mmsdk.Trained, quick: bool) -> list[Result]:
+    """By the clock: what waits for a lock takes no processor time. Memory: megabytes instead of milliseconds."""
+    count, seconds = (1, 1.0) if quick else (5, 6.0)
+    samples = [{"text": " ".join([TEXT] * 4) + f" {place}"} for place in range(16)]
+    scores = [dict(result["kind"].scores or {}) for result in trained.pipeline.predict(samples)]
+    with _server(trained.run, 8, "--waiting", "16") as server:
+        client = Client(server.address, samples, scores)
+        asyncio.run(rounds(client, 1, seconds / 2, 24))
+        before = server.megabytes()
+        client.free.clear()
+        found = asyncio.run(rounds(client, count, seconds, 24))
+        after = server.megabytes()
+    ours = [flood.seconds / max(1, flood.served) for _, flood in found]
+    theirs = [capacity.seconds / max(1, capacity.served) for capacity, _ in found]
+    each = not any(load.wrong for pair in found for load in pair)
+    asked = sum(flood.asked for _, flood in found)
+    refused = sum(flood.refused for _, flood in found)
+    note = f"seconds per answer, by the clock; {asked:,} asked in all, {refused:,} refused while it was measured"
+    name = "serving: 10 times overload / as much as it can"
+    return [
+        Result.of(name, ours, theirs, goal=1 / 0.9, equal=each, note=note),
+        Result.of(
+            "serving: memory after overload / before",
+            [after / 1000],
+            [before / 1000],
+            goal=1.1,
+            equal=each,
+            note="MB instead of ms",
+        ),
+    ]
+
+
+def _trained(out: Path, layers: int, width: int = 64) -> mmsdk.Trained:
+    """By default a narrow, deep transformer: a model whose time is spent on its number of steps, as small ones' is."""
+    encoder = {"type": "transformer", "width": width, "layers": layers, "heads": 4, "dropout": 0.0}
     config = {
         "streams": {"text": {"modality": {"type": "text"}, "encoder": encoder}},
         "heads": {"kind": {"type": "classification", "target": "kind", "reads": ["text"]}},
@@ -87,10 +122,15 @@ class _Server:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def megabytes(self) -> float:
+        """Memory that it holds now."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
 
 @contextmanager
-def _server(run: Path, batch: int) -> Iterator[_Server]:
-    command = [sys.executable, "-m", "mmsdk", "serve", run, "--port", "0", "--batch", str(batch)]
+def _server(run: Path, batch: int, *options: str) -> Iterator[_Server]:
+    command = [sys.executable, "-m", "mmsdk", "serve", run, "--port", "0", "--batch", str(batch), *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert process.stderr is not None
     try:

@@ -105,7 +105,7 @@ class Guard:
             return failure(503, "the server is about to stop", Retry_After="5", Connection="close")
         queue = self.queues.get(scope["path"])
         if queue is not None and queue.full:
-            return full()
+            return FULL
         told = headers.get(b"content-length", b"0")
         if not told.isdigit() or len(told) > 18 or int(told) > self.limits.body:
             return too_large(self.limits).answer()
@@ -179,12 +179,11 @@ def _without_port(address: str) -> str:
     return (name if name and port.isdigit() else address).lower()
 
 
-def full() -> JSONResponse:
-    """More wait already than may wait."""
-    return failure(429, "too many samples wait already", Retry_After="1")
-
-
 def failure(status: int, message: str, **headers: str) -> JSONResponse:
     """An error as JSON."""
     content: dict[str, Any] = {"error": message}
     return JSONResponse(content, status, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+
+FULL = failure(429, "too many samples wait already", Retry_After="1")
+"""Made once: it is told most where there is least time."""
