@@ -100,9 +100,9 @@ def application(
     handle_failures(app, limits)
     queues = {f"/pipelines/{name}/predict": each.batcher for name, each in served.items()}
     queues |= {f"/v2/models/{name}/infer": each.batcher for name, each in served.items()}
-    app.state.door = door = Door()
+    app.state.door = door = Door(key, queues, registry)
     Gauge("mmsdk_inside", "Requests under way.", registry=registry).set_function(lambda: door.inside)
-    app.add_middleware(Guard, key=key, hosts=hosts, limits=limits, door=door, queues=queues, registry=registry)
+    app.add_middleware(Guard, hosts=hosts, limits=limits, door=door, registry=registry)
     return app
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -38,33 +38,46 @@ class RefusedError(Exception):
 
 
 class Door:
-    """Whether requests are let in, and how many are inside."""
+    """What is let in. key: None where everybody may ask. queues: what the paths wait for that can be full."""
 
-    def __init__(self) -> None:
+    def __init__(self, key: str | None, queues: Mapping[str, Batcher[Any, Any]], registry: CollectorRegistry) -> None:
+        self.key, self.queues = key, queues
         self.closed = False
         self.inside = 0
+        """Requests that are under way."""
+        self.requests = Counter("mmsdk_requests", "Answered requests.", ["path", "status"], registry=registry)
+
+    def knows(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Whether the key is there, if one is wanted."""
+        if self.key is None:
+            return True
+        given = dict(headers).get(b"authorization", b"")
+        return hmac.compare_digest(given, b"Bearer " + self.key.encode())
+
+    def full(self, path: str) -> bool:
+        """Whether what the path waits for takes nothing more."""
+        return path in self.queues and self.queues[path].full
+
+    def turns_away(self, url: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Whether the answer is `FULL` and nothing else; it is counted then."""
+        path = url.partition(b"?")[0].decode("latin-1")
+        if self.closed or not self.full(path) or not self.knows(headers):
+            return False
+        self.requests.labels(path, "429").inc()
+        return True
 
 
 class Guard:
-    """An ASGI middleware. key: None where everybody may ask. hosts: names that requests may be addressed to; None: any.
-    queues: what the paths wait for that can be full.
+    """An ASGI middleware. hosts: names that requests may be addressed to; None: any.
 
     With hosts, a page of another site, which a browser on this machine shows, cannot ask: neither as itself, nor under
     a name of its own that leads here.
     """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        key: str | None,
-        hosts: Collection[str] | None,
-        limits: Limits,
-        door: Door,
-        queues: Mapping[str, Batcher[Any, Any]],
-        registry: CollectorRegistry,
+        self, app: ASGIApp, hosts: Collection[str] | None, limits: Limits, door: Door, registry: CollectorRegistry
     ) -> None:
-        self.app, self.key, self.hosts, self.limits, self.door, self.queues = app, key, hosts, limits, door, queues
-        self.requests = Counter("mmsdk_requests", "Answered requests.", ["path", "status"], registry=registry)
+        self.app, self.hosts, self.limits, self.door = app, hosts, limits, door
         self.seconds = Histogram("mmsdk_request_seconds", "Until a request is answered.", ["path"], registry=registry)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,23 +101,20 @@ class Guard:
                 await refusal(scope, receive, counted)
         finally:
             self.door.inside -= 1
-            path = getattr(scope.get("route"), "path", scope["path"] if scope["path"] in self.queues else "other")
-            self.requests.labels(path, str(status)).inc()
+            path = getattr(scope.get("route"), "path", scope["path"] if scope["path"] in self.door.queues else "other")
+            self.door.requests.labels(path, str(status)).inc()
             self.seconds.labels(path).observe(time.perf_counter() - begin)
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         """What can be told before the body is there."""
         headers = dict(scope["headers"])
-        if self.key is not None and scope["path"] not in OPEN:
-            given = headers.get(b"authorization", b"")
-            if not hmac.compare_digest(given, b"Bearer " + self.key.encode()):
-                return failure(401, "a key is wanted: Authorization: Bearer KEY")
+        if scope["path"] not in OPEN and not self.door.knows(scope["headers"]):
+            return failure(401, "a key is wanted: Authorization: Bearer KEY")
         if self.hosts is not None and not self._is_own(headers):
             return failure(403, OTHERS)
         if self.door.closed:
             return failure(503, "the server is about to stop", Retry_After="5", Connection="close")
-        queue = self.queues.get(scope["path"])
-        if queue is not None and queue.full:
+        if self.door.full(scope["path"]):
             return FULL
         told = headers.get(b"content-length", b"0")
         if not told.isdigit() or len(told) > 18 or int(told) > self.limits.body:
