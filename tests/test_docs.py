@@ -7,7 +7,7 @@ import inspect
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,13 @@ from mmsdk import hookspecs
 from mmsdk.cli import app
 from mmsdk.plugins.registry import HOOKS, Registry
 from mmsdk.testing.modality import KINDS
-from tests.pages import BLOCK, DOCS, ROOT, blocks
+from tests.pages import BLOCK, DOCS, ROOT, Block, all_blocks, blocks
 
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 ALL = [*PAGES, *sorted(DOCS.glob("*/**/*.md"))]
 START = ["pip install uv && uv run mmsdk quickstart", "pip install uv && uv run pytest"]
 WHOLE = DOCS / "tutorial.md"  # test_tutorial.py runs all of its blocks, one after the other
+SHORTER = {"train": ["--set", "training.epochs=1"], "compare": ["--seeds", "1", "--set", "training.epochs=1"]}
 
 
 def run(page: Path) -> dict[str, Any]:
@@ -34,6 +35,14 @@ def run(page: Path) -> dict[str, Any]:
     for block in blocks(page, "python"):
         exec(compile(block.code, block.place, "exec", dont_inherit=True), names)
     return names
+
+
+def typed(page: Path, block: Block | None = None) -> Iterator[tuple[str, list[str]]]:
+    """(place, words) of each command of mmsdk on a page that can be run where its reader is."""
+    for each in blocks(page, "sh") if block is None else [block]:
+        for line in each.code.splitlines() if not each.mark.startswith("only checked") else ():
+            if line.startswith("mmsdk "):
+                yield f"{each.place}: {line}", shlex.split(line, comments=True)[1:]
 
 
 def name_of(page: Path) -> str:
@@ -66,6 +75,20 @@ def desk(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_regi
 )
 def test_code_runs(page: Path, desk: Path) -> None:
     assert run(page)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if page != WHOLE and list(typed(page))], ids=name_of)
+def test_commands_run(page: Path, desk: Path, cli: Callable[..., Any]) -> None:
+    """Typed one after the other, between the page's Python; trainings are shortened. Other programs are not run."""
+    names: dict[str, Any] = {"__name__": page.stem}
+    for block in all_blocks(page):
+        if block.language == "python":
+            exec(compile(block.code, block.place, "exec", dont_inherit=True), names)
+        elif block.language == "sh":
+            for place, words in typed(page, block):
+                result = cli(*words, *SHORTER.get(words[0], []))
+                assert result.exit_code == 0, f"{place}\n{result.output}\n{result.stderr}\n{result.exception!r}"
 
 
 def test_the_readme_predicts_what_it_says(desk: Path) -> None:
