@@ -30,6 +30,7 @@ NAMES = [
     "sharding",
     "shared_images",
     "subsets",
+    "tables",
     "training_loop",
 ]
 RESAMPLES = 10_000

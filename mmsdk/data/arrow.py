@@ -39,20 +39,18 @@ class ArrowTable(Table):
         self.dataset = dataset if dataset._indices is None else dataset.flatten_indices()
         self.place, self.id_column, self.folder, self._fingerprint = place, id_column, folder, fingerprint
         self._columns: dict[str, pyarrow.ChunkedArray] = {}
-        self.labels = labels_of(self.dataset.features)
+        self._length = len(self.dataset)
+        self.columns: list[str] = list(self.dataset.column_names)
+        self.labels = labels_of(self.dataset.features)  # once: `datasets` copies them at each look
 
     def __len__(self) -> int:
-        return len(self.dataset)
+        return self._length
 
     def row(self, place: int) -> Row:
         return as_row(ArrowCells(self, place), f"{self.place}:{place + 1}", self.id_column, self.folder)
 
     def fingerprint(self) -> str:
         return self._fingerprint
-
-    @property
-    def columns(self) -> list[str]:
-        return list(self.dataset.column_names)
 
     def scalar(self, column: str, place: int) -> pyarrow.Scalar:
         """A value where it is: in the mapped file."""
@@ -71,7 +69,7 @@ class ArrowCells(Cells):
         self.table, self.place = table, place
 
     def __getitem__(self, column: str) -> Any:
-        if column not in self.table.dataset.features:
+        if column not in self.table.columns:
             raise KeyError(column)
         value = self.table.scalar(column, self.place).as_py()
         return plain(value, self.table.labels.get(column))
@@ -83,7 +81,7 @@ class ArrowCells(Cells):
         return len(self.table.columns)
 
     def holds_bytes(self, column: str) -> bool:
-        if column not in self.table.dataset.features:
+        if column not in self.table.columns:
             return False
         scalar = self.table.scalar(column, self.place)
         if scalar.is_valid and _is_file(getattr(scalar, "type", None)):
