@@ -248,7 +248,7 @@ class _Epochs:
             nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
             optimizer.zero_grad()
-            losses.append(float(output.loss))
+            losses.append(output.loss.item())
         self.losses[side] = losses
         return time.process_time() - start
 
