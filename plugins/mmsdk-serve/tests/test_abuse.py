@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from threading import Event
 from typing import Any
 
 import httpx
@@ -133,3 +134,36 @@ def test_odd_requests_get_a_plain_word(address: str, request_line: str, headers:
         text = f"{request_line} HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n" + "{}" * request_line.startswith("POST")
         connection.sendall(text.encode("latin-1"))
         assert connection.recv(65536).split()[1] == str(status).encode()
+
+
+def test_a_refusal_keeps_the_connection_the_key_and_the_count(
+    listening: Any, pipeline: mmsdk.Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free, predict = Event(), pipeline.predict
+    monkeypatch.setattr(pipeline, "predict", lambda *args, **options: free.wait(20) and predict(*args, **options))
+    knows = b"Authorization: Bearer " + b"k" * 32 + b"\r\n"
+    rest = b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+    with (
+        listening({"shop": pipeline}, Limits(waiting=1), key="k" * 32) as address,
+        connected(address) as first,
+        connected(address) as second,
+        connected(address) as third,
+    ):
+        first.sendall(HEAD + knows + rest)
+        figures = httpx.Client(headers={"Authorization": "Bearer " + "k" * 32})
+        while 'mmsdk_batch_size_count{pipeline="shop"} 1.0' not in figures.get(f"{address}/metrics").text:
+            time.sleep(0.01)
+        second.sendall(HEAD + knows + rest)
+        while 'mmsdk_waiting{pipeline="shop"} 1.0' not in figures.get(f"{address}/metrics").text:
+            time.sleep(0.01)
+        third.sendall((HEAD + knows + rest) * 2 + b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" + HEAD + rest)
+        received = b""
+        while b"a key is wanted" not in received:
+            received += third.recv(65536)
+        statuses = [part[:3] for part in received.split(b"HTTP/1.1 ")[1:]]
+        assert statuses == [b"429", b"429", b"200", b"401"] and received.count(b"retry-after: 1\r\n") == 2
+        told = figures.get(f"{address}/metrics").text
+        assert 'mmsdk_requests_total{path="/pipelines/shop/predict",status="429"} 2.0' in told
+        figures.close()
+        free.set()
+        assert b"200 OK" in first.recv(65536) and b"200 OK" in second.recv(65536)

@@ -218,6 +218,16 @@ def test_a_deadline_is_kept(pipeline: mmsdk.Pipeline, monkeypatch: Any) -> None:
     assert answer.status_code == 504 and "within 0.1 s" in answer.json()["error"]
 
 
+def test_an_exported_pipeline_is_served_as_any_other(pipeline: mmsdk.Pipeline, samples: Any, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    rows = samples(4)
+    graph = mmsdk.Pipeline.load(pipeline.export(tmp_path / "graph", rows))
+    del rows[1]["photo"], rows[2]["title"]
+    with TestClient(application({"shop": graph})) as client:
+        for mine, right in zip(asked(client, *rows), pipeline.predict(rows), strict=True):
+            assert mine["predictions"]["kind"]["scores"] == pytest.approx(right["kind"].scores, abs=1e-5)
+
+
 def test_what_cannot_be_served_is_told(pipeline: mmsdk.Pipeline, monkeypatch: Any) -> None:
     monkeypatch.setattr(pipeline, "config", pipeline.config.model_copy(update={"group_by": "shelf"}))
     with pytest.raises(mmsdk.ConfigError, match="'shop' reads groups of rows"):
