@@ -104,12 +104,12 @@ def test_a_run_that_is_stopped_as_a_rule_learns(tmp_path: Path, monkeypatch: pyt
     folder, save = tmp_path / "stopped", training._save
     for stage in (0, 1):
 
-        def stopping(job: Any, state: Any, accelerator: Any, stage: int = stage) -> None:
-            ends = state is None and job.position.stage == stage + 1
-            if not ends or when == "after":
-                save(job, state, accelerator)
+        def stopping(job: Any, held: Any, optimizer: Any, *rest: Any, stage: int = stage) -> bool:
+            ends = optimizer is None and job.position.stage == stage + 1
+            saved = save(job, held, optimizer, *rest) if not ends or when == "after" else False
             if ends:
                 raise Stopped
+            return saved
 
         with monkeypatch.context() as patch, pytest.raises(Stopped):
             patch.setattr(training, "_save", stopping)

@@ -85,6 +85,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_tutorial_does_what_it_says(reader: Reader) -> None:
     read = all_blocks(PAGE)
     assert {"python", "sh", "text"} == {block.language for block in read}

@@ -50,7 +50,7 @@ class Position:
     """Losses of the epoch so far: per head the sum and the count."""
     balance: dict[str, Any] = field(default_factory=dict)
     """What `training.balance` has to keep."""
-    scaler: dict[str, float] = field(default_factory=dict)
+    scaler: dict[str, int | float] = field(default_factory=dict)
     """How far float16 gradients are scaled; empty in other precisions."""
     micro_batch: int | None = None
     """How many values encoders take at a time, where the memory had run out; see `Memory`."""

@@ -43,6 +43,7 @@ for arguments in (
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 @pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray: pip install 'mmsdk[ray]'")
 def test_ray_writes_what_one_process_writes(tmp_path: Path) -> None:
