@@ -61,6 +61,7 @@ def resident(process: subprocess.Popen[bytes]) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.long  # it needs the cores for itself
 @pytest.mark.faults("A5")
 @pytest.mark.timeout(5000)
 def test_a_storm(server: tuple[subprocess.Popen[bytes], int], tally: Tally) -> None:
