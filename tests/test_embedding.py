@@ -152,7 +152,10 @@ def test_bad_rows_are_listed(cli: Callable[..., Any], saved: Path, table: Path, 
     assert load_file(tmp_path / "none/word.safetensors")["vectors"].shape == (0, 4)
 
 
-def test_files_that_cannot_be_embedded(cli: Callable[..., Any], saved: Path, table: Path, tmp_path: Path) -> None:
+def test_files_that_cannot_be_embedded(
+    cli: Callable[..., Any], saved: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     table.write_text("")
     assert "there are no samples in this file" in cli("embed", saved, "--data", table).stderr
     table.write_text('{"word": "red"}\n{"word": \n')
