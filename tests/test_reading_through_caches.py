@@ -14,14 +14,13 @@ from PIL import Image as Pillow
 from safetensors.torch import load_file
 
 import mmsdk
-from mmsdk.builtin.encoders.mlp import MlpEncoder
 from mmsdk.builtin.modalities.image import Image
 from mmsdk.cache.reading import Caches
-from mmsdk.containers import Encoding
 from mmsdk.data.samples import Row
 from mmsdk.evaluation.attribution import explain
 from mmsdk.training import loop
 from tests.programs import made_up
+from tests.test_feature_cache import calls as encoder_calls
 
 ROWS = {"train": made_up.samples(40, untold=0), "valid": made_up.samples(20, seed=1, untold=0)}
 
@@ -48,16 +47,7 @@ def run(tmp_path: Path) -> mmsdk.Trained:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many values the encoder of numbers sees, call by call."""
-    seen: list[int] = []
-    forward = MlpEncoder.forward
-
-    def counting(self: Any, inputs: Any) -> Encoding:
-        seen.append(len(inputs["values"]))
-        return forward(self, inputs)
-
-    monkeypatch.setattr(MlpEncoder, "forward", counting)
-    return seen
+    return encoder_calls(monkeypatch)
 
 
 @pytest.mark.parametrize("measure", [mmsdk.evaluate, mmsdk.evaluate_subsets])
