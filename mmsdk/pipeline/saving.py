@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from mmsdk import migrations
 from mmsdk.config.file import saved_config
 from mmsdk.config.pipeline import PipelineConfig
 from mmsdk.config.resolution import components
-from mmsdk.errors import KNOWN_PLUGINS, CheckpointError, PluginError
+from mmsdk.errors import KNOWN_PLUGINS, CheckpointError, PluginError, listed
 from mmsdk.fields import first_problem
 from mmsdk.folders import (
     MANIFEST,
@@ -135,16 +135,19 @@ def edited_card(home: Path) -> str | None:
     return card.read_text(encoding="utf-8", errors="replace")
 
 
-def load_weights(pipeline: Pipeline, path: Path) -> None:
-    """Fill a pipeline with saved weights.
+def load_weights(pipeline: Pipeline, path: Path, elsewhere: Collection[str] = ()) -> None:
+    """Fill a pipeline with saved weights. elsewhere: names of those that may not be in this file.
 
     Raises:
         CheckpointError: the file is damaged, belongs to another architecture, or holds what is no number.
     """
     try:
-        load_model(pipeline, str(path))
+        missing, unknown = load_model(pipeline, str(path), strict=False)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"{path}: does not fit this pipeline: {error}") from None
+    for names, what in ((set(missing) - set(elsewhere), "are missing"), (unknown, "are not known to it")):
+        if names:
+            raise CheckpointError(f"{path}: does not fit this pipeline: weights {what}: {listed(sorted(names))}")
     for name, weights in pipeline.named_parameters():
         if not torch.isfinite(weights).all():
             raise CheckpointError(f"{path}: the weights '{name}' are not finite: take an earlier checkpoint, or train")

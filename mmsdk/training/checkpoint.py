@@ -1,7 +1,8 @@
 """Checkpoints of a run: `step-00000042/` folders that survive a kill at any instant.
 
 A checkpoint holds weights, the optimizer's moments and a position; no random state and no loader state, because the
-order of samples and all randomness are functions of (seed, position).
+order of samples and all randomness are functions of (seed, position). Weights that no stage trains stand beside them
+once, in `frozen/`.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from typing import Any, ClassVar
 
 import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from safetensors.torch import save_model
 from torch.distributed.tensor import DTensor
 
 from mmsdk.errors import CheckpointError
 from mmsdk.fields import first_problem
 from mmsdk.folders import load_tree, read_json, save_tree, verify_folder, write_folder, writing
 from mmsdk.pipeline.pipeline import Pipeline
-from mmsdk.pipeline.saving import load_weights
+from mmsdk.pipeline.saving import WEIGHTS, load_weights
+from mmsdk.training.frozen import Frozen, save_weights
 from mmsdk.training.shards import MODEL, SHARDS, in_shares, load_shards, names_in
 
 
@@ -65,7 +66,7 @@ class Checkpoints:
     """The checkpoints in one folder: the newest `keep`, and the best of each of these."""
 
     def __init__(self, folder: Path, keep: int) -> None:
-        self.folder, self.keep = folder, keep
+        self.folder, self.keep, self.frozen = folder, keep, Frozen(folder / "frozen")
 
     def path(self, total: int) -> Path:
         return self.folder / f"step-{total:08d}"
@@ -79,7 +80,8 @@ class Checkpoints:
         require_finite(pipeline, self.path(position.total))
 
         def write(aside: Path) -> None:
-            save_model(pipeline, str(aside / "model.safetensors"))
+            only = pipeline.state_dict().keys() - self.frozen.names()
+            save_weights(pipeline, aside / WEIGHTS, only=only)
             save_tree(_plain(optimizer) if optimizer is not None else {}, aside / "optimizer")
 
         self.put(write, position)
@@ -106,9 +108,13 @@ class Checkpoints:
                     shutil.rmtree(path)
 
     def newest(self, damaged: Callable[[CheckpointError], None] = lambda error: None) -> Path | None:
-        """The newest checkpoint that is whole; `damaged` is told of those that are passed over."""
+        """The newest checkpoint that is whole; `damaged` is told of those that are passed over.
+
+        There is none where what they have in common is damaged.
+        """
         for path in reversed(self._all()):
             try:
+                self.frozen.verify()
                 verify_folder(path)
             except CheckpointError as error:
                 damaged(error)
@@ -122,11 +128,19 @@ class Checkpoints:
         except ValidationError as error:
             raise CheckpointError(f"{path / 'position.json'}: damaged: {first_problem(error)}") from None
 
+    def load(self, pipeline: Pipeline, path: Path) -> None:
+        """Fill a pipeline that knows nothing yet: from a checkpoint, and with what no stage trains."""
+        self.frozen.load(pipeline)
+        self.load_weights(pipeline, path)
+
     def load_weights(self, pipeline: Pipeline, path: Path) -> None:
-        """Fill a pipeline, of which this process may hold a share, from a checkpoint, which may be one of shares."""
+        """Fill a pipeline, of which this process may hold a share, from a checkpoint, which may be one of shares.
+
+        What no stage trains stays as it is.
+        """
         verify_folder(path)
         if not (path / SHARDS).is_dir() and not in_shares(pipeline):
-            load_weights(pipeline, path / "model.safetensors")
+            load_weights(pipeline, path / WEIGHTS, elsewhere=self.frozen.names())
         else:
             folder, prefix = (path / SHARDS, MODEL) if (path / SHARDS).is_dir() else (path, "")
             there = names_in(folder)  # where weights are tied, a file may hold them under one of their names

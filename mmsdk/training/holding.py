@@ -8,7 +8,7 @@ right before it is used, and taken apart after it; layers are those of `Encoder.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -35,6 +35,11 @@ class Copies:
 
     def __init__(self, pipeline: Pipeline, accelerator: Accelerator) -> None:
         self.pipeline, self.accelerator = pipeline, accelerator
+
+    def begin(self, checkpoints: Checkpoints, trained: Collection[str]) -> None:
+        """Before the first stage of a new run. trained: the parameters that any stage trains."""
+        if self.accelerator.is_main_process:
+            checkpoints.frozen.write(self.pipeline, trained)
 
     def prepare(self, optimizer: Optimizer) -> tuple[nn.Module, Optimizer]:
         """What is called in the place of the pipeline, and of the optimizer, as long as a stage lasts."""
@@ -113,6 +118,9 @@ class Shares(Copies):
             except (ValueError, NotImplementedError) as error:
                 raise ConfigError(f"training.sharding: {type(unit).__name__} cannot be divided: {error}") from None
         self.unit = cast(FSDPModule, pipeline)
+
+    def begin(self, checkpoints: Checkpoints, trained: Collection[str]) -> None:
+        """Checkpoints of shares hold all: each process writes but its own."""
 
     def prepare(self, optimizer: Optimizer) -> tuple[nn.Module, Optimizer]:
         model = self.accelerator.prepare_model(self.pipeline, device_placement=False, evaluation_mode=True)

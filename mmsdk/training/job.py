@@ -334,7 +334,7 @@ def open_job(
     newest = checkpoints.newest(lambda error: _say(f"{error}; passed over") if rank == 0 else None)
     position = Position()
     if newest is not None:
-        checkpoints.load_weights(pipeline, newest)
+        checkpoints.load(pipeline, newest)
         position = checkpoints.position(newest)
     else:
         pipeline.initialize()

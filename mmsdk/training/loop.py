@@ -104,9 +104,11 @@ def train(
     if accelerator.distributed_type != DistributedType.NO:
         pipeline.gather, pipeline.rank = gather, job.rank
     selections = [Selection(pipeline, plan, checked.training) for plan in job.stages]
-    for plan in job.stages:  # a mistake in the last stage is told before the first one is trained
-        optimization.trained(pipeline, plan.config, plan.weights)
+    # A mistake in the last stage is told before the first one is trained.
+    trained = {name for plan in job.stages for name in optimization.trained(pipeline, plan.config, plan.weights)}
     held = holding(pipeline, accelerator, checked.training.sharding)
+    if job.checkpoint is None:
+        held.begin(job.checkpoints, trained)
     balances = [balance_of(job, plan, accelerator.reduce) for plan in job.stages]
     if accelerator.scaler is not None and position.scaler:
         accelerator.scaler.load_state_dict(position.scaler)

@@ -3,7 +3,7 @@
 config.json         the resolved config, and what it was run with
 log.jsonl           one JSON object a line
 modalities.*        what modalities learned from the training data
-checkpoints/        step-00000042/ ...
+checkpoints/        step-00000042/ ..., and frozen/: weights that no stage trains
 bad_samples.jsonl   samples that could not be read
 sketches/           pictures of how far heads were after an epoch, of heads that make any
 pipeline/           the saved pipeline, once training is done
@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -56,6 +57,7 @@ class Run:
         """Write down what the run is of, as given and resolved. Nothing stays of one without a first checkpoint."""
         for path in (self._log, self._bad):
             path.unlink(missing_ok=True)
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
         replace(self.folder / "config.json", {"config": config.model_dump(mode="json"), **facts})
 
     def resolved(self, config: PipelineConfig) -> PipelineConfig:

@@ -34,7 +34,7 @@ class Stopped(Exception):
 
 def job(**training: Any) -> tuple[made_up.Config, dict[str, made_up.Rows]]:
     """Two stages, two parts per batch, layers that two streams share, layers that are computed twice, a rule that
-    learns, a part that is frozen, and the best epoch in the end."""
+    learns, a part that is frozen in one stage, one that always is, and the best epoch in the end."""
     config = made_up.pipeline(epochs=2, accumulation=2, sharding="full", activation_checkpointing=["text"], **training)
     config["training"] |= {"checkpoint": {"every": 3}}
     encoder = {"type": "transformer", "width": 8, "layers": 2, "heads": 2, "dropout": 0}
@@ -48,8 +48,10 @@ def job(**training: Any) -> tuple[made_up.Config, dict[str, made_up.Rows]]:
         "colour": made_up.COLOUR,
         "shape": {**made_up.SHAPE, "reads": ["fused", "numbers", "again"], "decision": "decision_stacking"},
     }
-    frozen = {"name": "tell", "freeze": ["streams.numbers"]}
-    config["stages"] = [{"name": "align", "heads": {"match": 1.0}}, frozen]
+    config["stages"] = [
+        {"name": "align", "heads": {"match": 1.0}, "freeze": ["heads.match"]},
+        {"name": "tell", "freeze": ["heads.match", "streams.numbers"]},
+    ]
     rows = {"train": made_up.samples(37), "valid": made_up.samples(11, seed=1)}
     for number, row in enumerate(row for own in rows.values() for row in own):
         row.pop("image", None)
