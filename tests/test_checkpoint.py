@@ -20,9 +20,10 @@ from mmsdk.errors import CheckpointError
 from mmsdk.folders import MANIFEST
 from mmsdk.pipeline.modalities import Modalities
 from mmsdk.pipeline.pipeline import Pipeline
+from mmsdk.training import figures
 from mmsdk.training import loop as training
 from mmsdk.training.checkpoint import Checkpoints, Position, restored
-from mmsdk.training.job import Job
+from mmsdk.training.context import Context
 from tests.faults.tally import Tally
 from tests.programs import made_up
 from tests.test_folders import counted
@@ -229,12 +230,12 @@ def test_a_run_with_damaged_checkpoints_comes_to_the_same_end(
 def test_the_best_weights_are_checked_before_they_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     accuracies = [0.9, 0.5, 0.1]
 
-    def measured(job: Job, *_: object) -> dict[str, float]:
-        if job.position.total == 9:
-            damages()["flip"](job.checkpoints.path(3) / "model.safetensors")
+    def measured(context: Context, *_: object) -> dict[str, float]:
+        if context.job.position.total == 9:
+            damages()["flip"](context.job.checkpoints.path(3) / "model.safetensors")
         return {"colour/accuracy": accuracies.pop(0)}
 
-    monkeypatch.setattr(training, "_measured", measured)
+    monkeypatch.setattr(figures, "measured", measured)
     rows = {"train": made_up.samples(20), "valid": made_up.samples(20, seed=1)}
     with pytest.raises(CheckpointError, match=r"step-00000003.*damaged"):
         mmsdk.train(config(), rows, out=tmp_path, show=False)

@@ -13,8 +13,10 @@ import mmsdk
 from mmsdk.data.samples import as_row
 from mmsdk.errors import DataError
 from mmsdk.pipeline.decision import DecisionHead
+from mmsdk.training import figures
 from mmsdk.training import loop as training
 from mmsdk.training.held_out import learn, listen
+from mmsdk.training.stage import Stage
 from tests.programs import killing, made_up
 
 ROWS = {"train": made_up.samples(40), "valid": made_up.samples(30, seed=1)}
@@ -86,9 +88,7 @@ def test_only_rows_with_a_target_teach(tmp_path: Path) -> None:
 
 def test_a_rule_learns_again_after_each_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[dict[str, Tensor]] = []
-    monkeypatch.setattr(
-        training, "learn", lambda pipeline, heard: seen.append(state := learn(pipeline, heard)) or state
-    )
+    monkeypatch.setattr(figures, "learn", lambda pipeline, heard: seen.append(state := learn(pipeline, heard)) or state)
     stages = [{"name": "one"}, {"name": "colours", "heads": {"colour": 1.0}}, {"name": "two"}]
     pipeline = train(tmp_path, config(epochs=1) | {"stages": stages}).pipeline
     assert len(seen) == 2
@@ -101,18 +101,18 @@ def test_a_run_that_is_stopped_as_a_rule_learns(tmp_path: Path, monkeypatch: pyt
     """Before what was learned is saved, or right after."""
     given = config(epochs=2) | {"stages": [{"name": "one"}, {"name": "two"}]}
     train(tmp_path / "whole", given)
-    folder, save = tmp_path / "stopped", training._save
+    folder, save = tmp_path / "stopped", Stage.save
     for stage in (0, 1):
 
-        def stopping(job: Any, held: Any, optimizer: Any, *rest: Any, stage: int = stage) -> bool:
-            ends = optimizer is None and job.position.stage == stage + 1
-            saved = save(job, held, optimizer, *rest) if not ends or when == "after" else False
+        def stopping(own: Stage, optimizer: Any, stage: int = stage) -> bool:
+            ends = optimizer is None and own.context.job.position.stage == stage + 1
+            saved = save(own, optimizer) if not ends or when == "after" else False
             if ends:
                 raise Stopped
             return saved
 
         with monkeypatch.context() as patch, pytest.raises(Stopped):
-            patch.setattr(training, "_save", stopping)
+            patch.setattr(Stage, "save", stopping)
             train(folder, given, resume=True)
     train(folder, given, resume=True)
     for outcome in (killing.weights, killing.metrics, killing.entries):

@@ -60,7 +60,7 @@ NEVER = {
         "pydantic pluggy mmsdk.components mmsdk.config.pipeline mmsdk.fields mmsdk.plugins.registry"
     ),
     "mmsdk.* !mmsdk.builtin.*": "mmsdk.builtin",
-    "mmsdk.* !mmsdk.training.loop": "accelerate",
+    "mmsdk.* !mmsdk.training.accelerating": "accelerate",
     "mmsdk.* !mmsdk.testing*": "mmsdk.testing pytest",
     "* !mmsdk.cli* !mmsdk.__main__": "mmsdk.cli",
     "*": "pickle dill joblib",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import mmsdk
 from mmsdk.containers import Batch
-from mmsdk.training import loop as training
+from mmsdk.training import steps
 from mmsdk.training.modality_dropout import without_streams
 from tests.programs import made_up
 
@@ -88,7 +88,7 @@ def test_a_schedule_goes_from_the_first_step_of_a_stage_to_its_last(
         seen.append(shares)
         return without_streams(batch, shares, *more)
 
-    monkeypatch.setattr(training, "without_streams", noting)
+    monkeypatch.setattr(steps, "without_streams", noting)
     given = made_up.pipeline(batch_size=8, epochs=2, modality_dropout={"text": {"end": 0.6}, "image": 0.25})
     given |= {"heads": {"colour": made_up.COLOUR}, "stages": [{"name": "one", "epochs": 1}, {"name": "other"}]}
     mmsdk.train(given, made_up.samples(16), out=tmp_path, show=False)

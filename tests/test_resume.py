@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 import torch
-from accelerate import Accelerator
 
 import mmsdk
 from mmsdk.config.pipeline import TrainingConfig
 from mmsdk.errors import CheckpointError, ConfigError
 from mmsdk.training import loop as training
+from mmsdk.training.accelerating import Processes
 from mmsdk.training.checkpoint import Checkpoints
 from mmsdk.training.journal import Journal
+from mmsdk.training.stage import Stage
 from tests.programs import killing, made_up
 
 ROWS = {"train": made_up.samples(21), "valid": made_up.samples(6, seed=1)}
@@ -110,9 +111,9 @@ def test_a_run_that_is_stopped_before_it_is_finished(
     whole: tuple[Any, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All steps are done; what is missing are the figures, the saved pipeline, or only the list of the figures."""
-    for name in ("_final_metrics", "draw_curve"):
+    for place in ("figures.final_metrics", "draw_curve"):
         with monkeypatch.context() as patch, pytest.raises(Stopped):
-            patch.setattr(training, name, stopped)
+            patch.setattr(f"mmsdk.training.loop.{place}", stopped)
             train(tmp_path, config(), resume=True)
     train(tmp_path, config(), resume=True)
     assert outcome(tmp_path) == whole
@@ -171,14 +172,13 @@ def test_balance_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 
 def test_the_scale_of_float16_gradients_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It grows every third step: from 2 to 32 in twelve."""
-    accelerator = training._accelerator
+    begin = Processes.__init__
 
-    def scaling(given: TrainingConfig) -> Accelerator:
-        made = accelerator(given)
-        made.scaler = torch.amp.GradScaler("cpu", init_scale=2.0, growth_interval=3)
-        return made
+    def scaling(made: Processes, given: TrainingConfig) -> None:
+        begin(made, given)
+        made.accelerator.scaler = made.scaler = torch.amp.GradScaler("cpu", init_scale=2.0, growth_interval=3)
 
-    monkeypatch.setattr(training, "_accelerator", scaling)
+    monkeypatch.setattr(Processes, "__init__", scaling)
     with monkeypatch.context() as patch, pytest.raises(Stopped):
         stop(patch, 8)
         train(tmp_path, config(checkpoint={"every": 1}))
@@ -238,7 +238,7 @@ def test_a_run_that_never_came_to_a_checkpoint_can_be_begun_anew(tmp_path: Path)
 
 def test_a_finished_run_gives_its_figures_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = train(tmp_path, config())
-    monkeypatch.setattr(training, "_train_stage", stopped)
+    monkeypatch.setattr(Stage, "run", stopped)
     again = train(tmp_path, config(), resume=True)
     assert again._replace(pipeline=first.pipeline) == first
     assert first.metrics and again.pipeline.predict({"text": "red"})[0].error is None
@@ -271,7 +271,7 @@ def test_a_config_that_is_not_of_a_run(unfinished: Path, content: str) -> None:
 def test_a_mistake_in_the_last_stage_is_told_before_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(training, "_train_stage", stopped)
+    monkeypatch.setattr(Stage, "run", stopped)
     given = config()
     given["stages"][1] |= stage
     with pytest.raises(ConfigError, match=r"There is no part 'fusion.gate'"):

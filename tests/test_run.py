@@ -19,6 +19,7 @@ from mmsdk.errors import CheckpointError, ConfigError, DataError, DecodeError, T
 from mmsdk.formats import Format, Source
 from mmsdk.interfaces import TaskHead
 from mmsdk.plugins.registry import Registry
+from mmsdk.training import figures as figures_of
 from mmsdk.training import loop as training
 from mmsdk.training.checkpoint import Checkpoints
 from mmsdk.training.journal import Journal
@@ -155,7 +156,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def measuring(name: str, *values: float) -> None:
         left = list(values)
-        monkeypatch.setattr(training, "_measured", lambda *_: {f"colour/{name}": left.pop(0)} if left else {})
+        monkeypatch.setattr(figures_of, "measured", lambda *_: {f"colour/{name}": left.pop(0)} if left else {})
 
     return measuring
 
@@ -416,7 +417,7 @@ def test_bad_samples_of_a_run_that_goes_on_count_once(tmp_path: Path, monkeypatc
 
     given = config(epochs=2, on_error="skip")
     with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr(training, "_final_metrics", stopped)
+        patch.setattr(figures_of, "final_metrics", stopped)
         train(tmp_path, given, with_bad(10))
     train(tmp_path, given, with_bad(10), resume=True)
     assert len((tmp_path / "bad_samples.jsonl").read_text().splitlines()) == 10

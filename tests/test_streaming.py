@@ -25,7 +25,7 @@ from mmsdk.data.samples import Row
 from mmsdk.data.splits import load_splits
 from mmsdk.data.streaming import Parts, Streamed, open_stream
 from mmsdk.errors import CheckpointError, ConfigError, DataError
-from mmsdk.training import loop
+from mmsdk.training import figures, loop
 from mmsdk.training.journal import Journal
 from tests import shards
 from tests.programs import made_up, training
@@ -182,7 +182,7 @@ def test_a_run_that_is_stopped_comes_to_the_same_end(
 def test_other_shards_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = config(tmp_path, shards.in_shards(tmp_path / "shards", ROWS, ".jsonl", 4))
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop, "_measured", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(figures, "measured", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         mmsdk.train(given, out=tmp_path / "run", show=False)
     shards.as_jsonl(tmp_path / "shards" / "rows-00002.jsonl", ROWS[:9])
     with pytest.raises(CheckpointError, match="the data has changed"):

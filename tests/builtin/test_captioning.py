@@ -23,6 +23,7 @@ from mmsdk.containers import Encoding, HeadOutput, Inputs, Step
 from mmsdk.errors import ConfigError
 from mmsdk.formats import Format, Source
 from mmsdk.training import loop as training
+from mmsdk.training.stage import Stage
 
 DECODERS: dict[str, dict[str, Any]] = {
     "transformer": {"decoder": "transformer"},
@@ -281,7 +282,7 @@ def test_a_run_that_was_stopped_comes_to_the_same_end(tmp_path: Path, monkeypatc
     config = pipeline(3, decoder="rnn", dropout=0.3, metrics=["token_f1"], generation=generation)
     data = {"train": train, "valid": test}
     whole = mmsdk.train(config, data, out=tmp_path / "whole", show=False)
-    save, saved = training._save, []
+    save, saved = Stage.save, []
 
     def stopping(*arguments: Any) -> None:
         save(*arguments)
@@ -289,7 +290,7 @@ def test_a_run_that_was_stopped_comes_to_the_same_end(tmp_path: Path, monkeypatc
         if len(saved) == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "_save", stopping)
+    monkeypatch.setattr(Stage, "save", stopping)
     with pytest.raises(KeyboardInterrupt):
         mmsdk.train(config, data, out=tmp_path / "run", show=False)
     resumed = mmsdk.train(config, data, out=tmp_path / "run", resume=True, show=False)

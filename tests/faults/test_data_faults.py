@@ -15,6 +15,7 @@ from PIL import Image
 import mmsdk
 from mmsdk.errors import DataError, DecodeError, TrainingError
 from mmsdk.training import loop as training
+from mmsdk.training import steps
 from tests.faults.tally import Tally
 from tests.programs import made_up
 
@@ -30,14 +31,14 @@ def no_curve(monkeypatch: pytest.MonkeyPatch) -> None:
 def seen(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each sample was trained with."""
     found: Counter[str] = Counter()
-    plain = training.to_device
+    plain = steps.to_device
 
     def counting(batch: Any, device: Any) -> Any:
         read = [any(rows[place] >= 0 for rows in batch.rows.values()) for place in range(len(batch.ids))]
         found.update(name for name, is_there in zip(batch.ids, read, strict=True) if is_there)
         return plain(batch, device)
 
-    monkeypatch.setattr(training, "to_device", counting)
+    monkeypatch.setattr(steps, "to_device", counting)
     return found
 
 

@@ -18,8 +18,10 @@ import pytest
 
 import mmsdk
 from mmsdk.errors import CheckpointError, Interrupted, UnwritableError
+from mmsdk.training import figures
 from mmsdk.training import loop as training
 from mmsdk.training.checkpoint import Checkpoints
+from mmsdk.training.journal import Journal
 from tests.faults.tally import Tally
 from tests.programs import made_up
 from tests.programs.killing import entries, weights
@@ -102,7 +104,7 @@ def failing(totals: range, code: int, call: int, checkpoints: Checkpoints, total
 def test_the_limit_of_the_operating_system(whole: Path, tmp_path: Path) -> None:
     """No file may grow beyond some bytes: the log, too, may end in the middle of a line. Nothing of it is missing."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    step = training.Journal.step
+    step = Journal.step
 
     def limited(journal: Any, *arguments: Any) -> None:
         total = journal.job.position.total
@@ -112,7 +114,7 @@ def test_the_limit_of_the_operating_system(whole: Path, tmp_path: Path) -> None:
 
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(training.Journal, "step", limited)
+            patch.setattr(Journal, "step", limited)
             train(tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -165,8 +167,8 @@ def full(*totals: int) -> Iterator[None]:
 @pytest.mark.faults("F7")
 def test_the_best_is_one_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The best epoch is the second, which could not be saved; the best that was saved is the first."""
-    figures = [0.5, 0.9, 0.1]
-    monkeypatch.setattr(training, "_measured", lambda *_: {"colour/accuracy": figures.pop(0)} if figures else {})
+    found = [0.5, 0.9, 0.1]
+    monkeypatch.setattr(figures, "measured", lambda *_: {"colour/accuracy": found.pop(0)} if found else {})
     config = made_up.pipeline(epochs=3) | {"heads": {"colour": made_up.COLOUR}}
     rows = {"train": made_up.samples(20), "valid": made_up.samples(6, seed=1)}
     with full(6):

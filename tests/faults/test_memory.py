@@ -16,6 +16,7 @@ import mmsdk
 from mmsdk.builtin.encoders.bag import BagEncoder
 from mmsdk.errors import TrainingError
 from mmsdk.training import loop as training
+from mmsdk.training import steps
 from mmsdk.training.memory import TRIES
 from tests.faults.tally import Tally
 from tests.programs import made_up
@@ -43,7 +44,7 @@ def train(folder: Path, given: made_up.Config, resume: bool = False) -> mmsdk.Tr
 @contextmanager
 def room_for(values: int, at: int = 1, way: str = "forward") -> Iterator[None]:
     """From step `at` on the encoder of texts needs more memory than there is for more values than these."""
-    now, encode, seed = 0, BagEncoder.forward, training.step_seed
+    now, encode, seed = 0, BagEncoder.forward, steps.step_seed
 
     def counting(own: int, step: int, rank: int) -> int:
         nonlocal now
@@ -63,7 +64,7 @@ def room_for(values: int, at: int = 1, way: str = "forward") -> Iterator[None]:
         return found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "step_seed", counting)
+        patch.setattr(steps, "step_seed", counting)
         patch.setattr(BagEncoder, "forward", encoding)
         yield
 

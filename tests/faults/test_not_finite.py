@@ -16,9 +16,10 @@ from safetensors.torch import load_file, save_file
 import mmsdk
 from mmsdk.errors import CheckpointError, TrainingError
 from mmsdk.folders import MANIFEST, write_folder
+from mmsdk.training import figures, steps
 from mmsdk.training import loop as training
 from mmsdk.training.checkpoint import Checkpoints
-from mmsdk.training.job import Job
+from mmsdk.training.context import Context
 from mmsdk.training.not_finite import IN_A_ROW
 from tests.faults.tally import Tally
 from tests.programs import made_up
@@ -48,7 +49,7 @@ def train(folder: Path, given: made_up.Config, resume: bool = False) -> mmsdk.Tr
 def poisoned(kind: str, *totals: int) -> Iterator[None]:
     """Training meets what is not finite in these steps, 1 for the first."""
     now = 0
-    seed, total, without = training.step_seed, training.total, training.without_streams
+    seed, total, without = steps.step_seed, steps.total, steps.without_streams
 
     def counting(own: int, step: int, rank: int) -> int:
         nonlocal now
@@ -73,9 +74,9 @@ def poisoned(kind: str, *totals: int) -> Iterator[None]:
         return batch
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "step_seed", counting)
-        patch.setattr(training, "total", losing)
-        patch.setattr(training, "without_streams", reading)
+        patch.setattr(steps, "step_seed", counting)
+        patch.setattr(steps, "total", losing)
+        patch.setattr(steps, "without_streams", reading)
         yield
 
 
@@ -118,7 +119,7 @@ def test_a_run_that_is_stopped_comes_to_the_same_end(tally: Tally, tmp_path: Pat
 
     class Stopped(Exception): ...
 
-    given, set_rates = config(policy, checkpoint={"every": 2}), training.optimization.set_rates
+    given, set_rates = config(policy, checkpoint={"every": 2}), steps.optimization.set_rates
 
     with poisoned("input", 5, 6, 8):
         train(tmp_path / "whole", given)
@@ -135,7 +136,7 @@ def test_a_run_that_is_stopped_comes_to_the_same_end(tally: Tally, tmp_path: Pat
             folder = tmp_path / f"{at}"
             with tally.case(f"{policy}, stopped after {at - 1} steps"):
                 with pytest.MonkeyPatch.context() as patch, pytest.raises(Stopped):
-                    patch.setattr(training.optimization, "set_rates", stopping)
+                    patch.setattr(steps.optimization, "set_rates", stopping)
                     train(folder, given)
                 train(folder, given, resume=True)
                 assert weights(folder) == weights(tmp_path / "whole")
@@ -166,15 +167,15 @@ def test_weights_of_a_checkpoint(tmp_path: Path, policy: str) -> None:
 
 @pytest.mark.faults("F8")
 def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    measured = training._measured
+    measured = figures.measured
 
-    def spoiling(job: Job, *rest: Any) -> dict[str, float]:
-        if job.position.total == 6:
+    def spoiling(context: Context, *rest: Any) -> dict[str, float]:
+        if context.job.position.total == 6:
             with torch.no_grad():
-                next(job.pipeline.parameters()).fill_(NAN)
-        return measured(job, *rest)
+                next(context.job.pipeline.parameters()).fill_(NAN)
+        return measured(context, *rest)
 
-    monkeypatch.setattr(training, "_measured", spoiling)
+    monkeypatch.setattr(figures, "measured", spoiling)
     with pytest.raises(CheckpointError, match=r"step-00000006: weights that are not finite"):
         train(tmp_path, config())
     assert Checkpoints(tmp_path / "checkpoints", keep=2).newest() == tmp_path / "checkpoints" / "step-00000003"

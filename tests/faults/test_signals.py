@@ -18,6 +18,7 @@ import pytest
 import mmsdk
 from mmsdk.errors import Interrupted
 from mmsdk.training import loop as training
+from mmsdk.training import stage
 from mmsdk.training.checkpoint import Checkpoints
 from mmsdk.training.journal import Journal
 from tests.faults.tally import SIZE, Tally
@@ -98,7 +99,7 @@ def test_the_second_ctrl_c_ends_at_once(tmp_path: Path, signalled: Callable[...,
 
 
 def test_with_nothing_to_save_it_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "read_caches", lambda *_: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(stage, "read_caches", lambda *_: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(Interrupted, match=r"stopped by SIGTERM, between two steps; the last checkpoint is intact"):
         train(tmp_path)
 
