@@ -50,7 +50,7 @@ def run(quick: bool) -> list[Result]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         vit = _vit(folder / "vit", layers=2 if quick else 12)
-        rows = _rows(folder, 8 if quick else 384)
+        rows = _rows(folder, 8 if quick else 1024)
         sides = {
             "trainer": partial(_with_trainer, rows, vit),
             "float32": partial(_trained, rows, vit, folder, "float32"),
@@ -60,7 +60,7 @@ def run(quick: bool) -> list[Result]:
         os.environ["MMSDK_CACHE"] = str(folder / "warm")
         epochs = _Epochs(rows, vit, folder / "run")
         reading = {"cache": epochs.from_cache, "memory": epochs.from_memory}
-        warm = interleaved(reading, 1 if quick else 15)
+        warm = interleaved(reading, 1 if quick else 5)
         equal = epochs.same_vectors(_vectors(rows, vit))
     os.environ.pop("MMSDK_CACHE")
     if before is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -77,11 +77,11 @@ class Checkpoints:
         Raises:
             CheckpointError: weights are not finite. UnwritableError: see `put`.
         """
-        require_finite(pipeline, self.path(position.total))
+        frozen = self.frozen.names()
+        require_finite(pipeline, self.path(position.total), but=frozen)
 
         def write(aside: Path) -> None:
-            only = pipeline.state_dict().keys() - self.frozen.names()
-            save_weights(pipeline, aside / WEIGHTS, only=only)
+            save_weights(pipeline, aside / WEIGHTS, only=pipeline.state_dict().keys() - frozen)
             save_tree(_plain(optimizer) if optimizer is not None else {}, aside / "optimizer")
 
         self.put(write, position)
@@ -164,13 +164,15 @@ class Checkpoints:
         return sorted(self.folder.glob("step-*")) if self.folder.is_dir() else []
 
 
-def require_finite(pipeline: Pipeline, path: Path) -> None:
-    """Of a pipeline that processes hold shares of, each looks at its own.
+def require_finite(pipeline: Pipeline, path: Path, but: Collection[str] = ()) -> None:
+    """Of a pipeline that processes hold shares of, each looks at its own. but: names that are not looked at.
 
     Raises:
         CheckpointError: a weight is not finite.
     """
     for name, parameter in pipeline.named_parameters():
+        if name in but:
+            continue
         own = parameter.to_local() if isinstance(parameter, DTensor) else parameter
         if not torch.isfinite(own).all():
             raise CheckpointError(f"{path}: weights that are not finite, such as '{name}', are not gone on with")
