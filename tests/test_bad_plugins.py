@@ -187,6 +187,7 @@ def running(folder: Path) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_the_schema_leaves_out_those_that_are_not_sound(zoo: Path) -> None:
     done = mmsdk(zoo, "schema", "--deadline", DEADLINE)
     assert done.returncode == 0
@@ -212,6 +213,7 @@ training: {epochs: 1}
 """
 
 
+@pytest.mark.slow
 def test_every_command_works_for_who_does_not_name_them(zoo: Path) -> None:
     (zoo / "pipeline.yaml").write_text(CONFIG)
     rows = [{"word": f"w{n % 5}", "size": [n % 7], "y": "ab"[n % 2]} for n in range(40)]
@@ -223,13 +225,14 @@ def test_every_command_works_for_who_does_not_name_them(zoo: Path) -> None:
         ["train", "pipeline.yaml", "--out", "run"],
         ["evaluate", "run"],
         ["predict", "run", "word=w1"],
-        ["plugins", "check", "fusion"],
+        ["plugins", "check", "video"],
     ):
         done = mmsdk(zoo, *command)
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_doctor_lists_them_all(zoo: Path) -> None:
     done = mmsdk(zoo, "doctor", "--json", "--deadline", DEADLINE)
     problems = "\n".join(json.loads(done.stdout)["problems"])
@@ -264,6 +267,7 @@ def test_switching_off_one_of_two_settles_a_clash(zoo: Path) -> None:
     assert (states["test-clash"], states["another-clash"]) == ("loaded", "disabled")
 
 
+@pytest.mark.slow
 def test_one_that_crashes_in_a_promise_is_survived(tmp_path: Path) -> None:
     """The contract runs in a process of its own; what comes after the crash is said not to be tested."""
     code = DECLARED.replace(

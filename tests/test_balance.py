@@ -238,6 +238,7 @@ def weak_accuracy(folder: Path, seed: int, **training_: Any) -> float:
     return mmsdk.train(given, rows, out=folder, show=False).metrics["valid/kind_hard/accuracy"]
 
 
+@pytest.mark.slow
 def test_the_weak_stream_learns_more_where_the_easy_one_is_slowed_down_or_dropped(tmp_path: Path) -> None:
     ways: dict[str, dict[str, Any]] = {
         "none": {},

@@ -41,6 +41,7 @@ def test_each_benchmark_is_here() -> None:
     assert list(GOALS) == NAMES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GOALS)
 def test_both_sides_compute_the_same(name: str) -> None:
     command = [sys.executable, "-m", "benchmarks", name, "--quick", "--json"]

@@ -305,6 +305,7 @@ def require_exact(found: dict[str, Any]) -> None:
     assert found["same_weights"] and found["same_metrics"] and found["same_log"]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_six_times(tmp_path: Path) -> None:
     found = killed(tmp_path, processes=1, kills=6, seed=0)
     assert found["kills"] >= 5

@@ -42,6 +42,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "bin"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_new_plugin_is_built_installed_tested_and_trained_with(kind: str, fresh: Path, tmp_path: Path) -> None:
     home = write_plugin(f"sample-{kind}", kind, tmp_path)

@@ -35,6 +35,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", ["whole", "resumed", "for_one", "from_one"])
 def test_shares_have_the_losses_and_the_weights_of_one_process(runs: Path, run: str) -> None:
     one, two = log(runs / "one"), log(runs / run)
@@ -50,11 +51,13 @@ def test_shares_have_the_losses_and_the_weights_of_one_process(runs: Path, run: 
     assert first and second == pytest.approx(first, rel=1e-5, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_as_many_processes_go_on_exactly(runs: Path) -> None:
     assert all(torch.equal(weights(runs / "resumed")[name], each) for name, each in weights(runs / "whole").items())
     assert [each["losses"] for each in log(runs / "resumed")] == [each["losses"] for each in log(runs / "whole")]
 
 
+@pytest.mark.slow
 def test_checkpoints_are_shares_of_all_and_hold_no_pickle(runs: Path) -> None:
     (checkpoint,) = (runs / "resumed" / "checkpoints").glob("step-00000018")
     verify_folder(checkpoint)

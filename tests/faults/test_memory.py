@@ -82,6 +82,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.faults("F9")
 def test_the_batch_stays_what_it_was(tally: Tally, whole: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
