@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import torch
 import torch.nn.functional as F
@@ -14,38 +15,43 @@ from benchmarks.measuring import Result, taken
 from mmsdk.builtin.heads.similarities import Table, log_sigmoid, log_sum_exp
 
 WIDTH, SCALE, BIAS = 256, 14.0, -10.0
-TIME, MEMORY, MEGABYTES = 0.7, 1 / 20, 600
+GOALS, MEGABYTES = (("seconds", 0.7), ("megabytes", 1 / 20)), 600
+MISSING = "open_clip is not installed: uv run --with open-clip-torch python -m benchmarks contrastive_loss"
 
 
 def run(quick: bool) -> list[Result]:
     size, larger, rounds = (2048, 4096, 1) if quick else (16_384, 32_768, 2)
-    results = []
-    for loss in ("infonce", "siglip"):
-        found: dict[str, list[dict[str, float]]] = {"ours": [], "naive": []}
-        for number in range(rounds):  # each in a process of its own: memory that was taken once is not given back
-            for side in ("ours", "naive") if number % 2 == 0 else ("naive", "ours"):
-                found[side].append(_measured(side, loss, size))
-        equal = _same(loss)
-        for what, goal in (("seconds", TIME), ("megabytes", MEMORY)):
-            ours, theirs = ([each[what] for each in found[side]] for side in ("ours", "naive"))
-            note = f"{size:,} samples, width {WIDTH}" + (", MB instead of ms" if what == "megabytes" else "")
-            per = 1000 if what == "megabytes" else 1
-            results.append(
-                Result.of(
-                    f"contrastive_loss: {loss}, {what} / whole tables",
-                    [each / per for each in ours],
-                    [each / per for each in theirs],
-                    goal=goal,
-                    equal=equal,
-                    note=note,
-                )
-            )
+    results = [*_compared("infonce", "naive", size, rounds), *_compared("siglip", "naive", size, rounds)]
+    if find_spec("open_clip") is not None:
+        results += _compared("infonce", "open_clip", size, rounds)
+    else:
+        results += [Result.not_measured(_name("infonce", what, "open_clip"), MISSING, goal) for what, goal in GOALS]
     much = _measured("ours", "infonce", larger)["megabytes"] / 1000
     name, note = "contrastive_loss: infonce / 600 MB", f"{larger:,} samples, MB instead of ms"
     results.append(
-        Result.of(name, [much], [MEGABYTES / 1000], goal=1.0, equal=_same("infonce"), note=note),
+        Result.of(name, [much], [MEGABYTES / 1000], goal=1.0, equal=_same("infonce", "naive"), note=note),
     )
     return results
+
+
+def _compared(loss: str, other: str, size: int, rounds: int) -> list[Result]:
+    """Time and memory of ours by the other side's."""
+    found: dict[str, list[dict[str, float]]] = {"ours": [], other: []}
+    for number in range(rounds):  # each in a process of its own: memory that was taken once is not given back
+        for side in ("ours", other) if number % 2 == 0 else (other, "ours"):
+            found[side].append(_measured(side, loss, size))
+    equal = _same(loss, other)
+    results = []
+    for what, goal in GOALS:
+        note = f"{size:,} samples, width {WIDTH}" + (", MB instead of ms" if what == "megabytes" else "")
+        per = 1000 if what == "megabytes" else 1
+        ours, theirs = ([each[what] / per for each in found[side]] for side in ("ours", other))
+        results.append(Result.of(_name(loss, what, other), ours, theirs, goal=goal, equal=equal, note=note))
+    return results
+
+
+def _name(loss: str, what: str, other: str) -> str:
+    return f"contrastive_loss: {loss}, {what} / {'whole tables' if other == 'naive' else other}"
 
 
 def _measured(side: str, loss: str, size: int) -> dict[str, float]:
@@ -89,13 +95,20 @@ def _naive(loss: str, x: Tensor, y: Tensor, scale: Tensor, bias: Tensor) -> Tens
     return (F.cross_entropy(there, own) + F.cross_entropy(back, own)) / 2
 
 
-SIDES = {"ours": _ours, "naive": _naive}
+def _open_clip(loss: str, x: Tensor, y: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+    from open_clip.loss import ClipLoss
+
+    found: Tensor = ClipLoss()(x, y, scale)
+    return found
 
 
-def _same(loss: str) -> bool:
+SIDES = {"ours": _ours, "naive": _naive, "open_clip": _open_clip}
+
+
+def _same(loss: str, other: str) -> bool:
     """Gradients to 1e-5 of their length."""
     found = []
-    for side in SIDES.values():
+    for side in (_ours, SIDES[other]):
         given = _given(2048)
         wanted = [part for part in given if loss == "siglip" or part is not given[-1]]
         found.append([side(loss, *given).detach(), *torch.autograd.grad(side(loss, *given), wanted)])

@@ -6,8 +6,9 @@ import csv
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -278,12 +279,10 @@ def _vit(folder: Path, layers: int) -> Path:
 
 def _rows(folder: Path, count: int) -> Rows:
     """Different texts and photos: utterances of MOSI and pieces of COCO photos where MMSDK_DATA is, else made up."""
-    rng = np.random.default_rng(0)
-    data = Path(os.environ["MMSDK_DATA"]) if "MMSDK_DATA" in os.environ else None
-    texts = _utterances(data / "mosi" / "transcripts.csv") if data is not None else _made_up(rng)
+    rng, data = np.random.default_rng(0), _data()
     photos = sorted((data / "coco-photos" / "images").glob("*.jpg")) if data is not None else []
     rows = []
-    for place, text in zip(range(count), texts, strict=False):
+    for place, text in enumerate(texts(count)):
         path = folder / f"{place}.jpg"
         if photos:
             with Image.open(photos[place % len(photos)]) as photo:
@@ -296,9 +295,20 @@ def _rows(folder: Path, count: int) -> Rows:
     return rows
 
 
-def _utterances(path: Path) -> Iterable[str]:
+def texts(count: int) -> list[str]:
+    """Different ones: utterances of MOSI, or made up."""
+    data = _data()
+    found = _utterances(data / "mosi" / "transcripts.csv") if data is not None else _made_up(np.random.default_rng(0))
+    return list(islice(found, count))
+
+
+def _data() -> Path | None:
+    return Path(os.environ["MMSDK_DATA"]) if "MMSDK_DATA" in os.environ else None
+
+
+def _utterances(path: Path) -> Iterator[str]:
     with path.open(encoding="utf-8", newline="") as file:
-        return list(dict.fromkeys(line[1] for line in csv.reader(file)))
+        yield from dict.fromkeys(line[1] for line in csv.reader(file))
 
 
 def _made_up(rng: np.random.Generator) -> Iterator[str]:

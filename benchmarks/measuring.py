@@ -31,6 +31,7 @@ NAMES = [
     "shared_images",
     "subsets",
     "tables",
+    "text_embedding",
     "training_loop",
 ]
 RESAMPLES = 10_000

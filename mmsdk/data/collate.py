@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,6 +60,32 @@ class Collator:
             targets.append(read[1])
         ids = [row.id if row is not None else "" for row in rows]
         return Collated(Batch(ids, *_stacked(self.streams, streams), *_stacked(self.targets, targets)), bad)
+
+    def length(self, row: Row) -> int:
+        """How long a row's texts are, for batches of similar lengths. They are remembered until the row is collated.
+
+        Other values take too much memory to be read before their batch: they count as equally long.
+        """
+        found = 0
+        for port in self.streams:
+            value = port.raw(row)
+            if isinstance(value, str):
+                with suppress(DecodeError):  # it is told where the row is collated
+                    found += port.modality.length(self._prepared(port, row, value, identity(value)))
+        return found
+
+    def shares(self, rows: Sequence[Row]) -> bool:
+        """Whether any of the rows have the same value, other than a text."""
+        for port in self.streams:
+            values = [value for row in rows if not isinstance(value := port.raw(row), str | None)]
+            if len({identity(value) for value in values}) < len(values):
+                return True
+        return False
+
+    def forget(self) -> None:
+        """What was remembered: in a file of any size, most values do not come again."""
+        self._memory.clear()
+        self._room = MEMORY_BYTES
 
     def _read(self, ports: Sequence[Port], row: Row | None, epoch: int | None, change: Change | None) -> Items:
         """The item of each port that has a value in the row, augmented where there is an epoch."""

@@ -14,6 +14,7 @@ from mmsdk.containers import Batch, HeadOutput
 from mmsdk.data.collate import Collator
 from mmsdk.data.samples import Row, Sample
 from mmsdk.data.sampling import FILLER, batches, share
+from mmsdk.data.windows import by_length
 from mmsdk.errors import DataError, DecodeError, listed
 from mmsdk.evaluation.run_data import Part, parts_in_memory, parts_of_run
 from mmsdk.interfaces import Metric
@@ -22,6 +23,8 @@ from mmsdk.pipeline.prediction import inference, outputs_of
 
 Metrics = dict[str, dict[str, Metric]]
 BATCH_SIZE = 256
+WINDOW = 4
+"""Batches whose rows are sorted together."""
 
 
 def measure(
@@ -39,11 +42,10 @@ def measure(
     A sample that cannot be read is put on the list `skipped`, or raised where there is none.
     """
     names = [name for name in heads if name in pipeline.config.heads]
-    metrics = fresh_metrics(pipeline, names)
-    shares = (share(whole, rank, processes)[0] for whole in batches(range(len(rows)), batch_size))
-    for _, batch in collated(
-        pipeline, ([rows[p] if p != FILLER else None for p in own] for own in shares), names, skipped
-    ):
+    metrics, collator = fresh_metrics(pipeline, names), _collator(pipeline, names)
+    shares = (share(whole, rank, processes)[0] for whole in _alike(collator, rows, batch_size))
+    parts = ([rows[place] if place != FILLER else None for place in own] for own in shares)
+    for _, batch in _collated(collator, parts, skipped):
         with inference(pipeline):
             take(metrics, outputs_of(pipeline, batch, names), batch)
     return metrics
@@ -59,8 +61,23 @@ def collated(
 
     A sample that cannot be read is put on the list `skipped`, or raised where there is none.
     """
-    ports = [port for port in pipeline.target_ports if port.name in heads]
-    collator = Collator(pipeline.ports, ports)
+    return _collated(_collator(pipeline, heads), parts, skipped)
+
+
+def _collator(pipeline: Pipeline, heads: Sequence[str]) -> Collator:
+    return Collator(pipeline.ports, [port for port in pipeline.target_ports if port.name in heads])
+
+
+def _alike(collator: Collator, rows: Sequence[Row], batch_size: int) -> Iterator[list[int]]:
+    """Batches of places, the same in all processes: of rows whose texts are about as long, so that little is padded."""
+    for window in batches(range(len(rows)), WINDOW * batch_size):
+        order = by_length(collator, [rows[place] for place in window], batch_size)
+        yield from batches([window[place] for place in order], batch_size)
+
+
+def _collated(
+    collator: Collator, parts: Iterable[Sequence[Row | None]], skipped: list[DecodeError] | None
+) -> Iterator[tuple[list[Row | None], Batch]]:
     for rows in parts:
         batch, bad = collator(rows)
         for error in bad.values():

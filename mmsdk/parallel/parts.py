@@ -27,8 +27,8 @@ Told = TypeVar("Told")
 Make = Callable[[Path, int, Sequence[Row]], Told]
 """Writes a file of these rows, of which the first one has this number, and tells something of them."""
 NOTE = "whose.json"
-BATCH, MOST = 64, 4096
-"""Rows that a part has, at least and at most."""
+BATCH, WINDOW, MOST = 64, 512, 4096
+"""Rows that a part has: a multiple of the first, at most the last; where there are many, whole windows of `predict`."""
 PARTS = 16
 """Parts that each process gets, about, of a small file: so many that none waits long for another one's last."""
 
@@ -62,7 +62,8 @@ class Parts:
 
     def _begin(self, count: int) -> int:
         shutil.rmtree(self.folder, ignore_errors=True)
-        each = min(max(count // (PARTS * self.team.processes) // BATCH, 1) * BATCH, MOST)
+        each = min(max(count // (PARTS * self.team.processes), BATCH), MOST)
+        each -= each % (WINDOW if each >= WINDOW else BATCH)
         self.folder.mkdir(parents=True)
         (self.folder / NOTE).write_text(json.dumps({**self.whose, "each": each}), encoding="utf-8")
         return each

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from mmsdk.data.collate import Collator
 from mmsdk.data.samples import Row, Sample, as_row
+from mmsdk.data.windows import in_windows
 from mmsdk.errors import ConfigError, DecodeError, listed
 from mmsdk.pipeline.prediction import inference, outputs_of
 
@@ -32,15 +32,15 @@ class Embedded(NamedTuple):
 
 
 def embed(
-    pipeline: Pipeline, samples: Iterable[Sample | Row], *, head: str | None = None, batch_size: int = 64
+    pipeline: Pipeline, samples: Iterable[Sample | Row], *, head: str | None = None, batch_size: int = 32
 ) -> dict[str, Tensor]:
     """[samples, width] of each source that the head reads; zeros where it is absent.
 
     Raises:
         ConfigError: no such head, or several. DecodeError, DataError: a sample cannot be read.
     """
-    found = [vectors for _, _, vectors in _batches(pipeline, samples, embedding_head(pipeline, head), batch_size, None)]
-    return {source: torch.cat([each[source] for each in found]) for source in (found[0] if found else ())}
+    found = [vectors for _, vectors in _embedded(pipeline, samples, embedding_head(pipeline, head), batch_size, None)]
+    return {source: torch.stack([each[source] for each in found]) for source in (found[0] if found else ())}
 
 
 def embed_each(
@@ -48,7 +48,7 @@ def embed_each(
     samples: Iterable[Sample | Row],
     *,
     head: str | None = None,
-    batch_size: int = 64,
+    batch_size: int = 32,
     skipped: list[DecodeError] | None = None,
 ) -> Iterator[Embedded]:
     """The samples one after the other, in order, in constant memory.
@@ -58,12 +58,9 @@ def embed_each(
     Raises:
         ConfigError: no such head, or several. DecodeError, DataError: a sample cannot be read.
     """
-    for rows, bad, vectors in _batches(pipeline, samples, embedding_head(pipeline, head), batch_size, skipped):
-        present = {source: part.any(dim=1).tolist() for source, part in vectors.items()}  # [batch]
-        for place, row in enumerate(rows):
-            if place not in bad:
-                own = {source: part[place] for source, part in vectors.items() if present[source][place]}
-                yield Embedded(row.id, own, _findable(pipeline, row))
+    for row, vectors in _embedded(pipeline, samples, embedding_head(pipeline, head), batch_size, skipped):
+        there = {source: vector for source, vector in vectors.items() if vector.any()}
+        yield Embedded(row.id, there, _findable(pipeline, row))
 
 
 def embedding_head(pipeline: Pipeline, head: str | None = None) -> str:
@@ -77,26 +74,31 @@ def embedding_head(pipeline: Pipeline, head: str | None = None) -> str:
     return head
 
 
-def _batches(
+def _embedded(
     pipeline: Pipeline,
     samples: Iterable[Sample | Row],
     head: str,
     batch_size: int,
     skipped: list[DecodeError] | None,
-) -> Iterator[tuple[list[Row], Mapping[int, DecodeError], Mapping[str, Tensor]]]:
-    """(rows, those that cannot be read by their place, [batch, width] of each source) of each batch."""
+) -> Iterator[tuple[Row, Mapping[str, Tensor]]]:
+    """Each row that can be read, and [width] of each source."""
     collator = Collator(pipeline.ports, [])
-    numbered = enumerate(samples)
-    while chunk := list(islice(numbered, batch_size)):
-        rows = [row if isinstance(row, Row) else as_row(row, f"sample[{number}]") for number, row in chunk]
-        collated = collator(rows)
-        for error in collated.bad.values():
-            if skipped is None:
-                raise error
-            skipped.append(error)
+    rows = (row if isinstance(row, Row) else as_row(row, f"sample[{number}]") for number, row in enumerate(samples))
+
+    def made(batch: list[Row]) -> list[tuple[Row, DecodeError | None, dict[str, Tensor]]]:
+        collated = collator(batch)
         with inference(pipeline):
-            output = outputs_of(pipeline, collated.batch, [head])[head]
-        yield rows, collated.bad, output.embeddings
+            found = outputs_of(pipeline, collated.batch, [head])[head].embeddings
+        vectors = [dict(zip(found, own, strict=True)) for own in zip(*found.values(), strict=True)]
+        return [(row, collated.bad.get(place), vectors[place]) for place, row in enumerate(batch)]
+
+    for row, error, vectors in in_windows(collator, rows, batch_size, lambda row: row, made):
+        if error is None:
+            yield row, vectors
+        elif skipped is None:
+            raise error
+        else:
+            skipped.append(error)
 
 
 def _findable(pipeline: Pipeline, row: Row) -> dict[str, Any]:

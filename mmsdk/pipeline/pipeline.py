@@ -131,7 +131,7 @@ class Pipeline(nn.Module, OnHub):
         return _tied(outputs, reading.zero()) if torch.is_grad_enabled() and self.gather is not alone else outputs
 
     def predict(
-        self, samples: Iterable[Sample | Row] | Sample, *, heads: Sequence[str] | None = None, batch_size: int = 64
+        self, samples: Iterable[Sample | Row] | Sample, *, heads: Sequence[str] | None = None, batch_size: int = 32
     ) -> list[Result]:
         """One result per sample, in order. A sample holds any subset of the streams' columns.
 
@@ -144,7 +144,7 @@ class Pipeline(nn.Module, OnHub):
         return list(predict(self, samples, heads=heads, batch_size=batch_size))
 
     def embed(
-        self, samples: Iterable[Sample | Row] | Sample, *, head: str | None = None, batch_size: int = 64
+        self, samples: Iterable[Sample | Row] | Sample, *, head: str | None = None, batch_size: int = 32
     ) -> dict[str, Tensor]:
         """[samples, width] of each source that a contrastive head reads: what it compares, vectors of length 1.
 
@@ -162,7 +162,7 @@ class Pipeline(nn.Module, OnHub):
         samples: Iterable[Sample | Row],
         *,
         head: str | None = None,
-        batch_size: int = 64,
+        batch_size: int = 32,
         skipped: list[DecodeError] | None = None,
     ) -> Iterator[Embedded]:
         """`embed` for more samples than memory holds: one after the other, each with its id and its values.

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -14,6 +13,7 @@ from mmsdk.containers import Batch, Encoding, HeadOutput
 from mmsdk.data.collate import Collator
 from mmsdk.data.grouping import as_group
 from mmsdk.data.samples import Row, Sample, as_row
+from mmsdk.data.windows import in_windows
 from mmsdk.errors import ConfigError, DataError, listed
 from mmsdk.interfaces import Prediction
 
@@ -54,7 +54,7 @@ def predict(
     samples: Iterable[Sample | Row],
     *,
     heads: Sequence[str] | None = None,
-    batch_size: int = 64,
+    batch_size: int = 32,
 ) -> Iterator[Result]:
     """One result per sample, in order, in constant memory.
 
@@ -63,9 +63,30 @@ def predict(
     """
     names = _heads(pipeline, heads)
     collator = Collator(pipeline.ports, [])
-    numbered = enumerate(samples)
-    while chunk := list(islice(numbered, batch_size)):
-        yield from _predict_chunk(pipeline, collator, names, chunk)
+    asked = (_asked(pipeline, number, sample) for number, sample in enumerate(samples))
+
+    def made(batch: Sequence[_Asked]) -> list[Result]:
+        return _predict_batch(pipeline, collator, names, batch)
+
+    yield from in_windows(collator, asked, batch_size, lambda each: each.row, made)
+
+
+class _Asked(NamedTuple):
+    """A sample as a row, or why it is none."""
+
+    id: str
+    row: Row | None
+    error: str | None = None
+
+
+def _asked(pipeline: Pipeline, number: int, sample: Sample | Row) -> _Asked:
+    try:
+        row = sample if isinstance(sample, Row) else as_row(sample, f"sample[{number}]")
+        if pipeline.config.group_by is not None:
+            row = as_group(row, [name for port in pipeline.modalities.stream_ports for name in port.columns])
+    except DataError as error:
+        return _Asked(f"sample[{number}]", None, str(error))
+    return _Asked(row.id, row)
 
 
 def _heads(pipeline: Pipeline, heads: Sequence[str] | None) -> list[str]:
@@ -76,20 +97,12 @@ def _heads(pipeline: Pipeline, heads: Sequence[str] | None) -> list[str]:
     return list(heads) if heads is not None else [name for name in able if name not in pipeline.config.auxiliaries]
 
 
-def _predict_chunk(
-    pipeline: Pipeline, collator: Collator, heads: Sequence[str], chunk: Sequence[tuple[int, Any]]
+def _predict_batch(
+    pipeline: Pipeline, collator: Collator, heads: Sequence[str], batch: Sequence[_Asked]
 ) -> list[Result]:
-    rows: list[Row | None] = []
-    errors: dict[int, str] = {}
-    columns = [name for port in pipeline.modalities.stream_ports for name in port.columns]
-    for place, (number, sample) in enumerate(chunk):
-        try:
-            given = sample if isinstance(sample, Row) else as_row(sample, f"sample[{number}]")
-            rows.append(as_group(given, columns) if pipeline.config.group_by is not None else given)
-        except DataError as error:
-            errors[place] = str(error)
-            rows.append(None)
+    rows = [each.row for each in batch]
     collated = collator(rows)
+    errors = {place: each.error for place, each in enumerate(batch) if each.error is not None}
     errors |= {place: f"'{error.stream}': {error.reason}" for place, error in collated.bad.items()}
     with inference(pipeline):
         outputs = outputs_of(pipeline, collated.batch, heads)
@@ -101,10 +114,9 @@ def _predict_chunk(
             if is_there:
                 found[place][name] = prediction
     results = []
-    for place, row in enumerate(rows):
-        name = row.id if row is not None else f"sample[{chunk[place][0]}]"
-        reason = errors.get(place) or (None if found[place] else _nothing(pipeline, row))
-        results.append(Result(name, found[place] if reason is None else {}, reason))
+    for place, each in enumerate(batch):
+        reason = errors.get(place) or (None if found[place] else _nothing(pipeline, each.row))
+        results.append(Result(each.id, found[place] if reason is None else {}, reason))
     return results
 
 
