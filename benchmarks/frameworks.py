@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from benchmarks.hand_written import Model, Order, Rows, Sample, loader, optimization
-from mmsdk.config.pipeline import TrainingConfig
+from mmsdk.config.training import TrainingConfig
 from mmsdk.pipeline.pipeline import Pipeline
 
 

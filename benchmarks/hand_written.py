@@ -19,7 +19,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 
-from mmsdk.config.pipeline import TrainingConfig
+from mmsdk.config.training import TrainingConfig
 from mmsdk.pipeline.pipeline import Pipeline
 
 Sample = Mapping[str, Tensor]

@@ -15,7 +15,7 @@ import pytest
 from safetensors.torch import load_file
 
 import mmsdk
-from mmsdk.config.pipeline import DataConfig, GroupBy
+from mmsdk.config.data import DataConfig, GroupBy
 from mmsdk.data.arrow import ArrowTable
 from mmsdk.data.grouping import load_samples
 from mmsdk.data.inspection import inspect

@@ -12,7 +12,9 @@ from mmsdk import ConfigError, EncoderConfig, PipelineConfig, load_config, regis
 from mmsdk.builtin.declarations.encoders import BagEncoderConfig, CnnEncoderConfig
 from mmsdk.builtin.declarations.modalities import ImageConfig, TextConfig
 from mmsdk.components import AnyEncoder
-from mmsdk.config.pipeline import DataConfig, StageConfig, StreamConfig
+from mmsdk.config.data import DataConfig
+from mmsdk.config.pipeline import StreamConfig
+from mmsdk.config.training import StageConfig
 from mmsdk.plugins.registry import Kind, Registry
 
 HEADS = {"answer": {"type": "classification", "target": "answer", "reads": ["text"]}}

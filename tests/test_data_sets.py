@@ -10,7 +10,7 @@ import datasets
 import pytest
 
 import mmsdk
-from mmsdk.config.pipeline import DataConfig
+from mmsdk.config.data import DataConfig
 from mmsdk.data.inspection import inspect
 from mmsdk.data.samples import Row, digest, open_rows, read_rows
 from mmsdk.data.splits import load_splits

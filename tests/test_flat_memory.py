@@ -17,7 +17,7 @@ COUNT, SIZE = 400, 2**18
 MEASURED = """
 import sys
 from pathlib import Path
-from mmsdk.config.pipeline import DataConfig, StreamingConfig
+from mmsdk.config.data import DataConfig, StreamingConfig
 from mmsdk.data.samples import open_rows
 from mmsdk.data.streaming import open_stream
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import mmsdk
-from mmsdk.config.pipeline import DataConfig, GroupBy
+from mmsdk.config.data import DataConfig, GroupBy
 from mmsdk.data.grouping import as_group, grouped, grouped_splits, load_samples, places
 from mmsdk.data.samples import Row
 from mmsdk.errors import ConfigError, DataError

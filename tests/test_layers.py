@@ -31,8 +31,10 @@ ONLY = {
     "mmsdk.fields": "pydantic pydantic_core mmsdk.errors",
     "mmsdk.components": "pydantic typing_extensions mmsdk.fields mmsdk.formats mmsdk.slots",
     "mmsdk.config.balance": "pydantic pydantic_core mmsdk.errors mmsdk.fields",
-    "mmsdk.config.pipeline": "pydantic mmsdk.components mmsdk.config.balance mmsdk.config.card mmsdk.errors "
-    "mmsdk.fields mmsdk.migrations",
+    "mmsdk.config.data": "pydantic mmsdk.errors mmsdk.fields",
+    "mmsdk.config.training": "pydantic mmsdk.config.balance mmsdk.config.data mmsdk.errors mmsdk.fields",
+    "mmsdk.config.pipeline": "pydantic mmsdk.components mmsdk.config.balance mmsdk.config.card mmsdk.config.data "
+    "mmsdk.config.training mmsdk.errors mmsdk.fields mmsdk.migrations",
     "mmsdk.config.card": "pydantic mmsdk.fields",
     "mmsdk.config.wiring": "mmsdk.config.balance mmsdk.errors mmsdk.formats mmsdk.plugins.registry",
     "mmsdk.config.problems": "pydantic mmsdk.fields",

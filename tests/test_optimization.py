@@ -7,7 +7,7 @@ from collections.abc import Collection
 import pytest
 
 import mmsdk
-from mmsdk.config.pipeline import StageConfig
+from mmsdk.config.training import StageConfig
 from mmsdk.pipeline.pipeline import Pipeline
 from mmsdk.training.optimization import freeze
 from tests.test_blocks import CONFIG

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import mmsdk
-from mmsdk.config.pipeline import TrainingConfig
+from mmsdk.config.training import TrainingConfig
 from mmsdk.errors import CheckpointError, ConfigError
 from mmsdk.training import loop as training
 from mmsdk.training.accelerating import Processes

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmsdk.config.pipeline import DataConfig
+from mmsdk.config.data import DataConfig
 from mmsdk.data.samples import Row, as_row, content, digest, is_missing, read_rows
 from mmsdk.data.splits import load_splits, splits_in_memory
 from mmsdk.errors import DataError

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 
 import mmsdk
-from mmsdk.config.pipeline import DataConfig, StreamingConfig
+from mmsdk.config.data import DataConfig, StreamingConfig
 from mmsdk.data.inspection import inspect
 from mmsdk.data.samples import Row
 from mmsdk.data.splits import load_splits

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import mmsdk
-from mmsdk.config.pipeline import DataConfig
+from mmsdk.config.data import DataConfig
 from mmsdk.data.inspection import inspect
 from mmsdk.data.samples import digest, open_rows, read_rows
 from mmsdk.data.splits import load_splits

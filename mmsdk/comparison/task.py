@@ -16,7 +16,7 @@ from mmsdk.errors import ConfigError, DataError, did_you_mean, listed
 from mmsdk.evaluation.robustness import Damage
 from mmsdk.pipeline.modalities import Modalities
 from mmsdk.pipeline.pipeline import Pipeline
-from mmsdk.training.job import StagePlan, plan_stages, with_streams
+from mmsdk.training.plan import StagePlan, plan_stages, with_streams
 
 FEWEST = 10
 """Rows, or groups of rows, that anything is said of."""

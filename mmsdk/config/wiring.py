@@ -12,7 +12,8 @@ from mmsdk.plugins.registry import registry
 
 if TYPE_CHECKING:
     from mmsdk.components import EncoderConfig, HeadConfig, ModalityConfig
-    from mmsdk.config.pipeline import PipelineConfig, TrainingConfig
+    from mmsdk.config.pipeline import PipelineConfig
+    from mmsdk.config.training import TrainingConfig
 
 Where = tuple[str | int, ...]
 Problem = tuple[Where, str]

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mmsdk.config.pipeline import DataConfig, GroupBy
+from mmsdk.config.data import DataConfig, GroupBy
 from mmsdk.data.samples import Row
 from mmsdk.data.splits import load_splits
 from mmsdk.data.tables import Table

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from mmsdk.config.pipeline import DataConfig, HubConfig
+from mmsdk.config.data import DataConfig, HubConfig
 from mmsdk.data.arrow import ArrowTable, labels_of, plain, quiet, require_datasets, table_of, why
 from mmsdk.data.samples import Row, as_row
 from mmsdk.data.streaming import Shard

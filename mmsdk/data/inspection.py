@@ -12,8 +12,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mmsdk.config.data import SAMPLE_FILES, DataConfig, GroupBy
 from mmsdk.config.file import load_config
-from mmsdk.config.pipeline import SAMPLE_FILES, DataConfig, GroupBy, PipelineConfig
+from mmsdk.config.pipeline import PipelineConfig
 from mmsdk.data.columns import SUFFIXES, describe
 from mmsdk.data.grouping import grouped_splits, places
 from mmsdk.data.limits import filled

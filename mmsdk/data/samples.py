@@ -15,7 +15,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmsdk.config.pipeline import ARROW_FILES, SAMPLE_FILES, TAR_FILES
+from mmsdk.config.data import ARROW_FILES, SAMPLE_FILES, TAR_FILES
 from mmsdk.data.shards import home_of, is_pattern, shards_of
 from mmsdk.data.tables import Table
 from mmsdk.errors import DataError, listed

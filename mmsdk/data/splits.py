@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmsdk.config.pipeline import DataConfig
+from mmsdk.config.data import DataConfig
 from mmsdk.data.samples import InMemory, Row, as_row, content, is_missing, open_rows
 from mmsdk.data.tables import chosen
 from mmsdk.errors import DataError, did_you_mean, listed

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from mmsdk.config.pipeline import ARROW_FILES, DataConfig, StreamingConfig
+from mmsdk.config.data import ARROW_FILES, DataConfig, StreamingConfig
 from mmsdk.data.samples import Row, read_rows
 from mmsdk.data.sampling import FILLER, share
 from mmsdk.data.shards import shards_of

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from mmsdk.config.data import DataConfig
 from mmsdk.config.file import saved_config
-from mmsdk.config.pipeline import DataConfig, PipelineConfig, StageConfig
+from mmsdk.config.pipeline import PipelineConfig
+from mmsdk.config.training import StageConfig
 from mmsdk.data.grouping import grouped, load_samples
 from mmsdk.data.samples import Row, Sample, as_row, open_rows
 from mmsdk.errors import ConfigError, DataError, did_you_mean, listed

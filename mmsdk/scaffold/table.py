@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mmsdk.config.pipeline import TEXT_FILES, DataConfig
+from mmsdk.config.data import TEXT_FILES, DataConfig
 from mmsdk.data.columns import SUFFIXES, kind_of
 from mmsdk.data.samples import Row, is_missing, read_rows
 from mmsdk.data.splits import held_out

@@ -15,7 +15,7 @@ from accelerate.utils import DistributedType, broadcast_object_list, gather_obje
 from torch import Tensor
 from torch.distributed import is_initialized
 
-from mmsdk.config.pipeline import TrainingConfig
+from mmsdk.config.training import TrainingConfig
 from mmsdk.errors import ConfigError, TrainingError, listed
 
 PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from mmsdk.config.balance import OgmGeConfig
 from mmsdk.containers import Batch, HeadOutput
-from mmsdk.training.job import Job, StagePlan
+from mmsdk.training.job import Job
+from mmsdk.training.plan import StagePlan
 
 Reduce = Callable[[Tensor, str], Tensor]
 """A tensor of all processes, added up: `reduce(tensor, "sum")`."""

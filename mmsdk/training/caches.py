@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from mmsdk.cache.features import cachable
 from mmsdk.cache.ports import Say, Share, decoded_ports, decoded_targets, encoded_ports, look_again
 from mmsdk.data.samples import Row
-from mmsdk.training.job import Job, StagePlan
+from mmsdk.training.job import Job
+from mmsdk.training.plan import StagePlan
 from mmsdk.training.shards import in_shares
 
 

@@ -11,8 +11,8 @@ from mmsdk.evaluation.measuring import computed, measure
 from mmsdk.training.caches import read_caches
 from mmsdk.training.context import Context
 from mmsdk.training.held_out import learn, listen, take
-from mmsdk.training.job import StagePlan
 from mmsdk.training.learners import learners
+from mmsdk.training.plan import StagePlan
 
 
 def measured(context: Context, rows: Sequence[Row], heads: Sequence[str]) -> dict[str, float]:

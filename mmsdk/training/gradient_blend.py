@@ -18,8 +18,9 @@ from mmsdk.errors import DataError, DecodeError
 from mmsdk.evaluation.measuring import BATCH_SIZE, collated
 from mmsdk.pipeline.prediction import inference, outputs_of
 from mmsdk.training.balance import Balance, Reduce
-from mmsdk.training.job import Job, StagePlan
+from mmsdk.training.job import Job
 from mmsdk.training.learners import advice
+from mmsdk.training.plan import StagePlan
 
 LEAST_OVERFITTING = 0.1
 """Of the largest in a family: less counts as this much, or one lucky figure would take all."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from mmsdk.training.job import Job, StagePlan
+from mmsdk.training.job import Job
+from mmsdk.training.plan import StagePlan
 from mmsdk.training.progress import Progress
 
 if TYPE_CHECKING:

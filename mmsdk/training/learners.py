@@ -10,7 +10,7 @@ from mmsdk.errors import DataError, listed
 from mmsdk.pipeline.modalities import Modalities
 
 if TYPE_CHECKING:
-    from mmsdk.training.job import StagePlan
+    from mmsdk.training.plan import StagePlan
 
 
 def learners(config: PipelineConfig, heads: Iterable[str]) -> list[str]:

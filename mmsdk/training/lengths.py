@@ -11,7 +11,8 @@ from mmsdk.data.collate import identity
 from mmsdk.data.lengths import LengthBatches
 from mmsdk.errors import DecodeError
 from mmsdk.pipeline.modalities import Port
-from mmsdk.training.job import Job, StagePlan
+from mmsdk.training.job import Job
+from mmsdk.training.plan import StagePlan
 from mmsdk.training.progress import Progress
 
 

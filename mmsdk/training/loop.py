@@ -20,7 +20,8 @@ from mmsdk.training.curve import draw_curve
 from mmsdk.training.gradient_caching import Parts, gradient_caching
 from mmsdk.training.holding import holding
 from mmsdk.training.interruption import Interruption
-from mmsdk.training.job import Job, open_job
+from mmsdk.training.job import Job
+from mmsdk.training.opening import open_job
 from mmsdk.training.processes import gather, together
 from mmsdk.training.progress import Progress
 from mmsdk.training.run import Run, latest_folder, new_folder

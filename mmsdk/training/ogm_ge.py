@@ -18,7 +18,8 @@ from mmsdk.errors import ConfigError
 from mmsdk.interfaces import ScoringHead
 from mmsdk.pipeline.pipeline import target_of
 from mmsdk.training.balance import Balance, Reduce
-from mmsdk.training.job import Job, StagePlan
+from mmsdk.training.job import Job
+from mmsdk.training.plan import StagePlan
 
 LEAST = 1e-6
 NO_RANK = 2**31

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from mmsdk.config.pipeline import StageConfig, TrainingConfig
+from mmsdk.config.training import StageConfig, TrainingConfig
 from mmsdk.config.wiring import FUSED
 from mmsdk.errors import ConfigError, listed
 from mmsdk.pipeline.pipeline import Pipeline

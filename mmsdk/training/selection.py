@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mmsdk.config.pipeline import TrainingConfig
+from mmsdk.config.training import TrainingConfig
 from mmsdk.errors import ConfigError, listed
 from mmsdk.pipeline.pipeline import Pipeline
 from mmsdk.training.checkpoint import Position
-from mmsdk.training.job import StagePlan
+from mmsdk.training.plan import StagePlan
 
 
 class Selection:

@@ -9,7 +9,8 @@ from mmsdk.errors import UnwritableError
 from mmsdk.folders import writing
 from mmsdk.interfaces import Prediction
 from mmsdk.pipeline.prediction import predict
-from mmsdk.training.job import Job, StagePlan
+from mmsdk.training.job import Job
+from mmsdk.training.plan import StagePlan
 
 
 def write_sketches(job: Job, plan: StagePlan, epoch: int) -> None:

@@ -9,10 +9,10 @@ from mmsdk.training import figures, optimization
 from mmsdk.training.balance import balance_of
 from mmsdk.training.caches import read_caches
 from mmsdk.training.context import Context
-from mmsdk.training.job import StagePlan
 from mmsdk.training.journal import Journal
 from mmsdk.training.lengths import measure_lengths
 from mmsdk.training.not_finite import NotFinite
+from mmsdk.training.plan import StagePlan
 from mmsdk.training.selection import Selection
 from mmsdk.training.sketches import write_sketches
 from mmsdk.training.steps import Steps
