@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,8 +14,10 @@ from sentence_transformers import SentenceTransformer
 import mmsdk
 from benchmarks.frozen_encoders import MINILM, texts
 from benchmarks.measuring import Result, interleaved
+from mmsdk.pipeline.prediction import Precision
 
-TOLERANCE, LONGEST = 1e-5, 128
+TOLERANCES: dict[Precision, float] = {"float32": 1e-5, "bfloat16": 0.01}
+LONGEST = 128
 
 
 def run(quick: bool) -> list[Result]:
@@ -26,24 +29,27 @@ def run(quick: bool) -> list[Result]:
     rows = [{"text": text} for text in given]
     found: dict[str, torch.Tensor] = {}
 
-    def ours_embed() -> None:
-        found["ours"] = pipeline.embed(rows)["text"]
+    def ours_embed(precision: Precision) -> None:
+        pipeline.precision = precision
+        found[precision] = pipeline.embed(rows)["text"]
 
     def theirs_embed() -> None:
         found["theirs"] = theirs.encode(given, convert_to_tensor=True, show_progress_bar=False)
 
-    seconds = interleaved({"ours": _timed(ours_embed), "theirs": _timed(theirs_embed)}, 1 if quick else 7)
-    same = torch.allclose(found["ours"], F.normalize(found["theirs"], dim=1), rtol=0, atol=TOLERANCE)
+    sides = {precision: _timed(partial(ours_embed, precision)) for precision in TOLERANCES}
+    seconds = interleaved({**sides, "theirs": _timed(theirs_embed)}, 1 if quick else 7)
+    wanted = F.normalize(found["theirs"], dim=1)
     words = sum(len(text.split()) for text in given) / len(given)
     return [
         Result.of(
-            "text_embedding: mmsdk / sentence-transformers",
-            seconds["ours"],
+            f"text_embedding: mmsdk, {precision} / sentence-transformers",
+            seconds[precision],
             seconds["theirs"],
             goal=None,
-            equal=same,
+            equal=torch.allclose(found[precision], wanted, rtol=0, atol=tolerance),
             note=f"MiniLM, {len(given):,} utterances of {words:.0f} words on average",
         )
+        for precision, tolerance in TOLERANCES.items()
     ]
 
 

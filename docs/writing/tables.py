@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmsdk.components import HeadConfig, TargetConfig
-from mmsdk.config import balance
-from mmsdk.config import pipeline as config
+from mmsdk.config import balance, data, pipeline, training
 from mmsdk.formats import Source
 from mmsdk.plugins.registry import Registry
 from writing.fields import fields
@@ -17,7 +16,10 @@ from writing.fields import fields
 def tables(text: str) -> str:
     """The text of docs/config.md with each table between `<!-- fields of X -->` and `<!-- end -->` written anew."""
 
-    classes = {"HeadConfig": HeadConfig, "TargetConfig": TargetConfig, **vars(balance), **vars(config)}
+    modules = (balance, data, training, pipeline)
+    classes = {"HeadConfig": HeadConfig, "TargetConfig": TargetConfig}
+    for module in modules:
+        classes |= vars(module)
 
     def table(found: re.Match[str]) -> str:
         return f"{found[1]}\n\n{fields(classes[found[2]])}\n\n<!-- end -->"

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mmsdk.cli.options import AnyEngine, Cache, Json, RunFolder, answer, say
+from mmsdk.cli.options import AnyEngine, Cache, Json, Precision, RunFolder, answer, say
 
 
 def command(
@@ -26,6 +26,7 @@ def command(
     ] = "raise",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what an earlier call did not finish.")] = False,
     engine: AnyEngine = None,
+    precision: Precision = "float32",
     cache: Cache = "known",
     json: Json = False,
 ) -> None:
@@ -38,7 +39,7 @@ def command(
     folder, skip = out or Path("embeddings") / data.stem, on_error == "skip"
     with team() as ours:
         on_ray = run.absolute() if engine == "ray" else None
-        pipeline = open_with(run, engine if engine != "ray" else None)
+        pipeline = open_with(run, engine if engine != "ray" else None, precision)
         written = write_embeddings(
             pipeline,
             data,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmsdk.cli.options import Cache, Json, RunFolder, answer, metrics_table, say
+from mmsdk.cli.options import Cache, Json, Precision, RunFolder, answer, metrics_table, say
 from mmsdk.cli.tables import figure, table
 from mmsdk.errors import ConfigError
 
@@ -29,11 +29,14 @@ def command(
         bool, typer.Option("--card", help="Write the figures into the saved pipeline and its model card, too.")
     ] = False,
     cache: Cache = "known",
+    precision: Precision = "float32",
     json: Json = False,
 ) -> None:
     """Measure a trained pipeline on a split, or on another file."""
     if subsets and corruptions:
         raise ConfigError("--subsets and --corruptions are two measurements: give one of them")
+    if precision != "float32" and (subsets or corruptions or card):
+        raise ConfigError("--precision is for the figures alone: leave --subsets, --corruptions and --card out")
     if corruptions and card:
         raise ConfigError("--card: a model card has no place for --corruptions: leave one of them out")
     if subsets:
@@ -43,7 +46,7 @@ def command(
     else:
         from mmsdk.evaluation.measuring import evaluate_run
 
-        metrics = evaluate_run(run, data, split, cache, say)
+        metrics = evaluate_run(run, data, split, cache, say, precision)
         if card:
             _note(run, metrics=metrics)
         answer({"run": str(run), "metrics": metrics}, json, metrics_table(metrics))

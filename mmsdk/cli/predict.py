@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mmsdk.cli.options import AnyEngine, Json, RunFolder, answer
+from mmsdk.cli.options import AnyEngine, Json, Precision, RunFolder, answer
 
 
 def command(
@@ -25,6 +25,7 @@ def command(
         bool, typer.Option("--resume", help="Go on with an --output that an earlier call did not finish.")
     ] = False,
     engine: AnyEngine = None,
+    precision: Precision = "float32",
     json: Json = False,
 ) -> None:
     """Predict samples with any subset of the streams; the results keep the samples' ids."""
@@ -50,7 +51,7 @@ def command(
         several = ours.processes > 1 or engine == "ray"
         if several and (input is None or output is None):
             raise ConfigError("Several processes share a file, and write one: give --input and --output")
-        pipeline = open_with(run, engine if engine != "ray" else None)
+        pipeline = open_with(run, engine if engine != "ray" else None, precision)
         if resume and pipeline.config.group_by is not None:
             raise ConfigError("--resume: this pipeline judges rows in groups, which may lie anywhere: begin anew")
         _require_folder(pipeline, pictures)

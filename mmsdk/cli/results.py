@@ -46,7 +46,7 @@ class ResultFile:
     def __init__(self, path: Path, pipeline: Pipeline, resume: bool) -> None:
         self.path, self.note = path, _note(path)
         self.done: list[str] = []
-        whose = {"pipeline": pipeline.fingerprint()}
+        whose = {"pipeline": pipeline.fingerprint(), "precision": pipeline.precision}
         try:
             if resume:
                 self._go_on(whose)
@@ -62,7 +62,9 @@ class ResultFile:
         if not self.note.exists():
             raise ConfigError(f"--resume: {self.path} is whole, there is nothing left to do")
         if json.loads(self.note.read_text(encoding="utf-8")) != whose:
-            raise ConfigError(f"--resume: {self.path} was begun with another pipeline: take that one, or begin anew")
+            raise ConfigError(
+                f"--resume: {self.path} was begun with another pipeline or precision: take that one, or begin anew"
+            )
         whole = 0
         with self.path.open("rb") as lines:
             for line in lines:

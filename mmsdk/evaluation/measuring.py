@@ -19,7 +19,7 @@ from mmsdk.errors import DataError, DecodeError, listed
 from mmsdk.evaluation.run_data import Part, parts_in_memory, parts_of_run
 from mmsdk.interfaces import Metric
 from mmsdk.pipeline.pipeline import Pipeline, target_of
-from mmsdk.pipeline.prediction import inference, outputs_of
+from mmsdk.pipeline.prediction import Precision, inference, outputs_of
 
 Metrics = dict[str, dict[str, Metric]]
 BATCH_SIZE = 256
@@ -134,6 +134,7 @@ def evaluate_run(
     splits: Sequence[str] = (),
     cache: Which = "known",
     say: Say = silent,
+    precision: Precision = "float32",
 ) -> dict[str, float]:
     """The metrics of a run's pipeline on its own data (every split that was not trained on), or on another file.
 
@@ -143,7 +144,7 @@ def evaluate_run(
         DataError: a split that is not there, or has no rows.
         CheckpointError: the folder holds no finished run.
     """
-    pipeline = Pipeline.load(folder)
+    pipeline = Pipeline.load(folder, precision=precision)
     parts = parts_of_run(folder, pipeline.config, data, splits)
     with through_caches(pipeline, parts, cache, say):
         return _figures(pipeline, parts)

@@ -11,6 +11,7 @@ from mmsdk.errors import ExportError
 from mmsdk.evaluation.run_data import parts_of_run, training_samples
 from mmsdk.export.folder import Exported, Kind, export_pipeline, is_exported, open_exported
 from mmsdk.pipeline.pipeline import Pipeline
+from mmsdk.pipeline.prediction import Precision
 
 Engine = Literal["torch", "onnxruntime"]
 
@@ -32,12 +33,18 @@ def export_run(run: Path, kind: Kind = "onnx", output: Path | None = None, data:
     return export_pipeline(pipeline, output or place_of(run, kind), _rows(run, pipeline, data), kind)
 
 
-def open_with(folder: Path, engine: Engine | None = None) -> Pipeline:
-    """A run, a saved pipeline or an exported one, computed by the engine.
+def open_with(folder: Path, engine: Engine | None = None, precision: Precision = "float32") -> Pipeline:
+    """A run, a saved pipeline or an exported one, computed by the engine in that precision.
 
     Raises:
-        ExportError: that engine cannot: there is no export, or it is of another pipeline.
+        ExportError: that engine cannot: there is no export, it is of another pipeline, or has another precision.
     """
+    pipeline = _opened(folder, engine)
+    pipeline.precision = precision
+    return pipeline
+
+
+def _opened(folder: Path, engine: Engine | None) -> Pipeline:
     if is_exported(folder):
         if engine == "torch":
             raise ExportError(f"{folder}: ONNX Runtime computes what was exported: leave --engine out, or name the run")

@@ -16,6 +16,7 @@ from mmsdk.export.graph import Flat, flat_inputs, head_outputs
 from mmsdk.export.tracing import require_onnx
 from mmsdk.pipeline.modalities import Modalities
 from mmsdk.pipeline.pipeline import Pipeline
+from mmsdk.pipeline.prediction import Precision
 from mmsdk.pipeline.reading import Encodings
 
 Runner = Callable[[Flat], Mapping[str, Tensor]]
@@ -33,6 +34,15 @@ class ExportedPipeline(Pipeline):
         with torch.device("meta"):  # heads are built to decode, not to compute
             super().__init__(config, modalities)
         self._run, self._exported, self._whose = run, list(heads), whose
+
+    @property
+    def precision(self) -> Precision:
+        return "float32"
+
+    @precision.setter
+    def precision(self, precision: Precision) -> None:
+        if precision != "float32":
+            raise ExportError("An exported pipeline computes in float32: leave the precision out, or name the run")
 
     @property
     def device(self) -> torch.device:

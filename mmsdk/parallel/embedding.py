@@ -22,6 +22,7 @@ from mmsdk.folders import write_folder
 from mmsdk.parallel.parts import Parts
 from mmsdk.parallel.ray_data import work_on_ray
 from mmsdk.parallel.team import Team
+from mmsdk.pipeline.prediction import Precision
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,10 +58,10 @@ class PartEmbedding:
         return told
 
     @classmethod
-    def open(cls, run: Path, head: str, skip: bool, cache: Which) -> PartEmbedding:
+    def open(cls, run: Path, precision: Precision, head: str, skip: bool, cache: Which) -> PartEmbedding:
         from mmsdk.export.run_export import open_with
 
-        return cls(open_with(run), head, skip, cache)
+        return cls(open_with(run, precision=precision), head, skip, cache)
 
 
 def write_embeddings(
@@ -92,14 +93,14 @@ def write_embeddings(
     head = pipeline.embedding_head(head)
     made_with = {"pipeline": pipeline.fingerprint(), "head": head}
     make = PartEmbedding(pipeline, head, skip, cache)
-    parts = Parts(data, folder, made_with, team, resume=resume)
+    parts = Parts(data, folder, made_with | {"precision": pipeline.precision}, team, resume=resume)
 
     def tell(bad: list[Bad]) -> None:
         if bad:
             require_few(team.total("left out", len(bad)), parts.count, _error(bad[-1]))
 
     if on_ray is not None:
-        work_on_ray(parts, partial(PartEmbedding.open, on_ray, head, skip, cache), tell)
+        work_on_ray(parts, partial(PartEmbedding.open, on_ray, pipeline.precision, head, skip, cache), tell)
     else:
         parts.work(make, tell)
     written = None

@@ -16,7 +16,7 @@ from mmsdk.folders import flush, writing
 from mmsdk.parallel.parts import Parts
 from mmsdk.parallel.ray_data import work_on_ray
 from mmsdk.parallel.team import Team
-from mmsdk.pipeline.prediction import Result
+from mmsdk.pipeline.prediction import Precision, Result
 from mmsdk.pipeline.row_prediction import predict_rows
 
 if TYPE_CHECKING:
@@ -48,10 +48,10 @@ class PartPrediction:
         return errors
 
     @classmethod
-    def open(cls, run: Path, pictures: Path | None) -> PartPrediction:
+    def open(cls, run: Path, precision: Precision, pictures: Path | None) -> PartPrediction:
         from mmsdk.export.run_export import open_with
 
-        return cls(open_with(run), pictures)
+        return cls(open_with(run, precision=precision), pictures)
 
 
 def predict_in_parts(
@@ -74,13 +74,14 @@ def predict_in_parts(
     """
     if pipeline.config.group_by is not None:
         raise ConfigError("This pipeline judges rows in groups, which may lie anywhere in a file: use one process")
-    parts = Parts(source, output, {"pipeline": pipeline.fingerprint()}, team, resume=resume)
+    whose = {"pipeline": pipeline.fingerprint(), "precision": pipeline.precision}
+    parts = Parts(source, output, whose, team, resume=resume)
 
     def count(errors: int) -> None:
         team.total("errors", errors)
 
     if on_ray is not None:
-        work_on_ray(parts, partial(PartPrediction.open, on_ray, pictures), count)
+        work_on_ray(parts, partial(PartPrediction.open, on_ray, pipeline.precision, pictures), count)
     else:
         parts.work(PartPrediction(pipeline, pictures), count)
     if team.rank == 0:

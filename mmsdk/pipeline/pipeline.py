@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from mmsdk.config.pipeline import PipelineConfig
 from mmsdk.config.wiring import FUSED, over_limit
 from mmsdk.containers import Batch, HeadOutput, Inputs, Step, spread
 from mmsdk.data.samples import Row, Sample, as_row
-from mmsdk.errors import ConfigError, DecodeError
+from mmsdk.errors import ConfigError, DecodeError, listed
 from mmsdk.formats import Format, Source
 from mmsdk.interfaces import DecisionFusion, Encoder, FeatureFusion, Modality, ScoringHead, TaskHead
 from mmsdk.modules import Parts
@@ -24,7 +24,7 @@ from mmsdk.pipeline.decision import DecisionHead
 from mmsdk.pipeline.embedding import Embedded, embed, embed_each, embedding_head
 from mmsdk.pipeline.hub import OnHub
 from mmsdk.pipeline.modalities import Modalities, Port
-from mmsdk.pipeline.prediction import Result, predict
+from mmsdk.pipeline.prediction import Precision, Result, predict
 from mmsdk.pipeline.reading import Encodings, Reading
 
 FUSION_LOSSES = "(fusion)"
@@ -50,6 +50,8 @@ class Pipeline(nn.Module, OnHub):
     `Pipeline.load(folder)` opens a saved one, `predict` uses it, `save` writes it; `from_pretrained`, `save_pretrained`
     and `push_to_hub` do so with the Hugging Face hub. `about` holds what is known of it. The parameters are called
     `streams.<name>.encoder...`, `fusion...` and `heads.<name>...`: a public format.
+
+    `precision` says in which it computes outside training.
     """
 
     def __init__(self, config: PipelineConfig, modalities: Modalities) -> None:
@@ -70,6 +72,7 @@ class Pipeline(nn.Module, OnHub):
         self.read_directly()
         self.gather: Callable[[Tensor], Tensor] = alone
         self.rank = 0
+        self._precision: Precision = "float32"
 
     def read_directly(self) -> None:
         """Samples are read through the modalities; not from a cache."""
@@ -100,6 +103,23 @@ class Pipeline(nn.Module, OnHub):
     def encoders(self) -> dict[str, Encoder]:
         """The encoder of each stream, in the order of the config; shared ones appear twice."""
         return {name: self.streams[self.config.owner_of(name)].encoder for name in self.config.streams}
+
+    @property
+    def precision(self) -> Precision:
+        """In which products of matrices are computed outside training: "float32", or "bfloat16".
+
+        Weights and results are float32 in either. Setting it: ConfigError where it is neither; ExportError where an
+        exported pipeline, which keeps the precision of its graph, is to have another one.
+        """
+        return self._precision
+
+    @precision.setter
+    def precision(self, precision: Precision) -> None:
+        if precision not in get_args(Precision):
+            raise ConfigError(
+                f"There is no precision '{precision}' to predict in. There is: {listed(get_args(Precision))}."
+            )
+        self._precision = precision
 
     @property
     def device(self) -> torch.device:
@@ -222,16 +242,21 @@ class Pipeline(nn.Module, OnHub):
         return export_pipeline(self, Path(folder), rows, format).folder
 
     @classmethod
-    def load(cls, folder: str | Path) -> Pipeline:
+    def load(cls, folder: str | Path, *, precision: Precision = "float32") -> Pipeline:
         """Open a saved pipeline, the one inside a run's folder, or an exported one. Nothing but that folder is read.
+
+        precision: see there.
 
         Raises:
             PluginError: a plugin that it needs is missing; the message says what to install.
             CheckpointError: the folder is not a saved pipeline, or is damaged.
+            ExportError: an exported pipeline has the precision that it was exported with.
         """
         from mmsdk.pipeline.saving import load
 
-        return load(Path(folder))
+        pipeline = load(Path(folder))
+        pipeline.precision = precision
+        return pipeline
 
     def _source(self, stream: str) -> Source:
         encoder = self.encoders[stream]

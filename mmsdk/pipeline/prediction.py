@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 
@@ -19,6 +19,9 @@ from mmsdk.interfaces import Prediction
 
 if TYPE_CHECKING:
     from mmsdk.pipeline.pipeline import Pipeline
+
+
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -131,11 +134,15 @@ def _nothing(pipeline: Pipeline, row: Row | None) -> str:
 
 @contextmanager
 def inference(pipeline: Pipeline) -> Iterator[None]:
-    """Eval mode without gradients; afterwards each module is in the mode it was in (frozen parts stay in eval mode)."""
+    """Eval mode without gradients, in the pipeline's precision.
+
+    Afterwards each module is in the mode it was in (frozen parts stay in eval mode).
+    """
     training = [module for module in pipeline.modules() if module.training]
+    short = torch.autocast(pipeline.device.type, torch.bfloat16) if pipeline.precision == "bfloat16" else nullcontext()
     pipeline.eval()
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), short:
             yield
     finally:
         for module in training:

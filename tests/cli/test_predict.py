@@ -112,7 +112,7 @@ import sys
 from pathlib import Path
 from mmsdk.cli.predict import command
 folder, source, out = map(Path, sys.argv[1:])
-command(folder, [], source, out, None, False, None, False)
+command(folder, [], source, out, None, False, None, "float32", False)
 (line,) = (each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith("VmHWM:"))
 print(line.split()[1])
 """

@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -44,6 +44,10 @@ def command(
     deadline: Annotated[float, typer.Option(min=0.1, help="Seconds until a request is given up.")] = 30.0,
     reading: Annotated[float, typer.Option(min=1, help="Seconds until a request has to be there.")] = 10.0,
     max_body: Annotated[int, typer.Option(min=1000, help="Bytes that a request may have.")] = 20_000_000,
+    precision: Annotated[
+        Literal["float32", "bfloat16"],
+        typer.Option(help="bfloat16 where that is faster, and 1 % is close enough."),
+    ] = "float32",
 ) -> None:
     """Answer requests over HTTP, with a page to try a pipeline at /."""
     key = _key(api_key_file)
@@ -58,7 +62,7 @@ def command(
     with _socket(host, port) as listening:
         address = f"[{host}]" if ":" in host else host
         hosts = None if key is not None else [*OWN, address.lower()]
-        app = _application(dict(zip(names, runs, strict=True)), index or [], limits, key, hosts)
+        app = _application(dict(zip(names, runs, strict=True)), index or [], limits, key, hosts, precision)
         listening.listen(2048)  # from now on a client waits rather than being refused
         place = f"http://{address}:{listening.getsockname()[1]}"
         print(f"serving {', '.join(names)} at {place}", file=sys.stderr, flush=True)
@@ -68,12 +72,17 @@ def command(
 
 
 def _application(
-    runs: Mapping[str, Path], indexes: Sequence[Path], limits: Limits, key: str | None, hosts: Sequence[str] | None
+    runs: Mapping[str, Path],
+    indexes: Sequence[Path],
+    limits: Limits,
+    key: str | None,
+    hosts: Sequence[str] | None,
+    precision: Literal["float32", "bfloat16"],
 ) -> FastAPI:
     from mmsdk import Pipeline
     from mmsdk_serve.application import application
 
-    pipelines = {name: Pipeline.load(run) for name, run in runs.items()}
+    pipelines = {name: Pipeline.load(run, precision=precision) for name, run in runs.items()}
     return application(pipelines, limits, key=key, hosts=hosts, indexes=_indexes(indexes, pipelines))
 
 
