@@ -61,7 +61,8 @@ class ResultFile:
             raise ConfigError(f"--resume: there is no {self.path} to go on with: leave --resume out to begin")
         if not self.note.exists():
             raise ConfigError(f"--resume: {self.path} is whole, there is nothing left to do")
-        if json.loads(self.note.read_text(encoding="utf-8")) != whose:
+        begun = {"precision": "float32", **json.loads(self.note.read_text(encoding="utf-8"))}  # it was not always noted
+        if begun != whose:
             raise ConfigError(
                 f"--resume: {self.path} was begun with another pipeline or precision: take that one, or begin anew"
             )

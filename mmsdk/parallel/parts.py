@@ -73,7 +73,7 @@ class Parts:
         if not note.is_file():
             found = "is whole, there is nothing left to do" if self.output.exists() else "was not begun"
             raise ConfigError(f"--resume: {self.output} {found}; without --resume it is made from the beginning")
-        begun = json.loads(note.read_text(encoding="utf-8"))
+        begun = {"precision": "float32", **json.loads(note.read_text(encoding="utf-8"))}  # it was not always noted
         each = int(begun.pop("each"))
         differing = [name for name in self.whose if begun.get(name) != self.whose[name]]
         if differing:
