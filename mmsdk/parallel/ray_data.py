@@ -54,7 +54,8 @@ def work_on_ray(parts: Parts, begin: Callable[[], Make[Told]], tell: Callable[[T
     started = not ray.is_initialized()
     if started:
         try:
-            ray.init(include_dashboard=False, logging_level=logging.ERROR)
+            where = os.environ.get("RAY_ADDRESS") or "local"  # by itself Ray would join any cluster that it finds
+            ray.init(where, include_dashboard=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError) as error:
             raise ConfigError(f"Ray does not start, or is not at {os.environ.get('RAY_ADDRESS')}: {error}") from None
     try:

@@ -28,7 +28,7 @@ import sys
 import ray
 from mmsdk.cli import app
 
-ray.init(num_cpus=2, include_dashboard=False)
+ray.init("local", num_cpus=2, include_dashboard=False)
 predicting, embedding, bad, out = sys.argv[1:5]
 for arguments in (
     ["predict", predicting, "--input", f"{out}/in.jsonl", "--output", f"{out}/ray.jsonl", "--engine", "ray"],
