@@ -164,7 +164,7 @@ def test_sources_of_several_widths_need_a_projection(source: Path) -> None:
 
 def test_heads_without_embeddings_are_told(source: Path, tmp_path: Path) -> None:
     trained = mmsdk.train(config(source), ROWS, out=tmp_path / "run", show=False)
-    with pytest.raises(mmsdk.ConfigError, match="heads with embeddings are none"):
+    with pytest.raises(mmsdk.ConfigError, match="No head of this pipeline gives embeddings"):
         trained.pipeline.embed(ROWS)
     with pytest.raises(mmsdk.ConfigError, match="There is no head 'y'"):
         trained.pipeline.embed(ROWS, head="y")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mmsdk.cli.options import AnyEngine, Cache, Json, Precision, RunFolder, answer, say
+from mmsdk.cli.options import AnyEngine, Cache, Device, Json, Precision, RunFolder, answer, say
 
 
 def command(
@@ -27,6 +27,7 @@ def command(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what an earlier call did not finish.")] = False,
     engine: AnyEngine = None,
     precision: Precision = "float32",
+    device: Device = "auto",
     cache: Cache = "known",
     json: Json = False,
 ) -> None:
@@ -37,9 +38,12 @@ def command(
     from mmsdk.parallel.team import team
 
     folder, skip = out or Path("embeddings") / data.stem, on_error == "skip"
+    if resume and (folder / "embeddings.json").exists():
+        answer({"embeddings": str(folder)}, json, f"{folder} is whole: there is nothing left to do")
+        return
     with team() as ours:
         on_ray = run.absolute() if engine == "ray" else None
-        pipeline = open_with(run, engine if engine != "ray" else None, precision)
+        pipeline = open_with(run, engine if engine != "ray" else None, precision, device)
         written = write_embeddings(
             pipeline,
             data,

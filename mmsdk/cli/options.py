@@ -33,6 +33,9 @@ Precision = Annotated[
     Literal["float32", "bfloat16"],
     typer.Option(help="In which torch computes: bfloat16 where that is faster, and 1 % is close enough."),
 ]
+Device = Annotated[
+    Literal["auto", "cpu"], typer.Option(help="Where torch computes: on a GPU if there is one, or on the processor.")
+]
 Deadline = Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="How long plugins may take to be imported.")]
 Overrides = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the config.")]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mmsdk.cli.options import AnyEngine, Json, Precision, RunFolder, answer
+from mmsdk.cli.options import AnyEngine, Device, Json, Precision, RunFolder, answer
 
 
 def command(
@@ -26,12 +26,13 @@ def command(
     ] = False,
     engine: AnyEngine = None,
     precision: Precision = "float32",
+    device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Predict samples with any subset of the streams; the results keep the samples' ids."""
     from json import dumps
 
-    from mmsdk.cli.results import ResultFile, begin_anew, in_parts
+    from mmsdk.cli.results import ResultFile, begin_anew, counted, in_parts, is_whole
     from mmsdk.data.samples import read_rows
     from mmsdk.errors import ConfigError, DataError
     from mmsdk.export.run_export import open_with
@@ -44,6 +45,9 @@ def command(
         raise ConfigError("Give one sample as COLUMN=VALUE ..., or a file of samples with --input FILE.jsonl")
     if resume and (output is None or input is None):
         raise ConfigError("--resume goes on with a file of results: give its --output, and the same --input")
+    if resume and output is not None and is_whole(output):
+        answer(counted(output), json, f"{output} is whole: there is nothing left to do")
+        return
     errors = count = 0
     results = []
 
@@ -51,7 +55,7 @@ def command(
         several = ours.processes > 1 or engine == "ray"
         if several and (input is None or output is None):
             raise ConfigError("Several processes share a file, and write one: give --input and --output")
-        pipeline = open_with(run, engine if engine != "ray" else None, precision)
+        pipeline = open_with(run, engine if engine != "ray" else None, precision, device)
         if resume and pipeline.config.group_by is not None:
             raise ConfigError("--resume: this pipeline judges rows in groups, which may lie anywhere: begin anew")
         _require_folder(pipeline, pictures)

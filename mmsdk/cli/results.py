@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from mmsdk.errors import ConfigError, DataError
 
@@ -36,6 +36,27 @@ def in_parts(output: Path) -> bool:
     return parts_folder(output).is_dir()
 
 
+def is_whole(output: Path) -> bool:
+    """Whether an output was written to its end."""
+    return output.exists() and not _note(output).exists() and not in_parts(output)
+
+
+def counted(output: Path) -> dict[str, Any]:
+    """What an output that is whole has come to.
+
+    Raises:
+        DataError: it cannot be read, or is no file of results.
+    """
+    samples = errors = 0
+    try:
+        with output.open(encoding="utf-8") as lines:
+            for line in lines:
+                samples, errors = samples + 1, errors + ("error" in json.loads(line))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{output}: no file of results: {error}") from None
+    return {"samples": samples, "errors": errors, "output": str(output)}
+
+
 class ResultFile:
     """Lines of results at `path`. As long as they are not whole, a note beside it tells whose they are.
 
@@ -45,6 +66,7 @@ class ResultFile:
 
     def __init__(self, path: Path, pipeline: Pipeline, resume: bool) -> None:
         self.path, self.note = path, _note(path)
+        resume = resume and path.exists()
         self.done: list[str] = []
         whose = {"pipeline": pipeline.fingerprint(), "precision": pipeline.precision}
         try:
@@ -57,8 +79,6 @@ class ResultFile:
 
     def _go_on(self, whose: object) -> None:
         """Find what is done, and cut off a line that was not written to its end."""
-        if not self.path.exists():
-            raise ConfigError(f"--resume: there is no {self.path} to go on with: leave --resume out to begin")
         if not self.note.exists():
             raise ConfigError(f"--resume: {self.path} is whole, there is nothing left to do")
         begun = {"precision": "float32", **json.loads(self.note.read_text(encoding="utf-8"))}  # it was not always noted

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmsdk.cli.options import Config, Json, Overrides, answer, metrics_table
+
+if TYPE_CHECKING:
+    from mmsdk.training.loop import Trained
 
 
 def command(
@@ -30,7 +33,14 @@ def command(
         "seconds": trained.seconds,
         "samples_per_second": trained.samples_per_second,
     }
-    text = (
-        f"{metrics_table(trained.metrics)}\n\nrun: {trained.run}\nuse it: mmsdk predict {trained.run} COLUMN=VALUE ..."
-    )
-    answer(result, json, text)
+    answer(result, json, f"{metrics_table(trained.metrics)}\n\nrun: {trained.run}{_use(trained)}")
+
+
+def _use(trained: Trained) -> str:
+    """What to type next."""
+    pipeline = trained.pipeline
+    if any(head.predicts for head in pipeline.config.heads.values()):
+        return f"\nuse it: mmsdk predict {trained.run} COLUMN=VALUE ..."
+    if any(head.embeds for head in pipeline.heads.values()):
+        return f"\nuse it: mmsdk embed {trained.run} --data FILE"
+    return ""

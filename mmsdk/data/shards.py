@@ -20,7 +20,8 @@ def shards_of(path: Path) -> list[Path]:
         DataError: there is none, or what is there is no file.
     """
     if is_pattern(path):
-        found = sorted(each for each in home_of(path).glob(str(path.relative_to(home_of(path)))) if each.is_file())
+        home, whole = home_of(path), path.absolute()
+        found = sorted(each for each in home.glob(str(whole.relative_to(home))) if each.is_file())
         if not found:
             raise DataError(f"{path}: no file matches: * stands for any part of a name, ? for one character")
         kinds = sorted({each.suffix.lower() for each in found})

@@ -10,6 +10,8 @@ from mmsdk.data.samples import Row
 from mmsdk.errors import ExportError
 from mmsdk.evaluation.run_data import parts_of_run, training_samples
 from mmsdk.export.folder import Exported, Kind, export_pipeline, is_exported, open_exported
+from mmsdk.export.runtime import ExportedPipeline
+from mmsdk.pipeline.devices import Device, chosen
 from mmsdk.pipeline.pipeline import Pipeline
 from mmsdk.pipeline.prediction import Precision
 
@@ -33,15 +35,17 @@ def export_run(run: Path, kind: Kind = "onnx", output: Path | None = None, data:
     return export_pipeline(pipeline, output or place_of(run, kind), _rows(run, pipeline, data), kind)
 
 
-def open_with(folder: Path, engine: Engine | None = None, precision: Precision = "float32") -> Pipeline:
-    """A run, a saved pipeline or an exported one, computed by the engine in that precision.
+def open_with(
+    folder: Path, engine: Engine | None = None, precision: Precision = "float32", device: Device = "cpu"
+) -> Pipeline:
+    """A run, a saved pipeline or an exported one, computed by the engine in that precision, there.
 
     Raises:
         ExportError: that engine cannot: there is no export, it is of another pipeline, or has another precision.
     """
     pipeline = _opened(folder, engine)
     pipeline.precision = precision
-    return pipeline
+    return pipeline if isinstance(pipeline, ExportedPipeline) else pipeline.to(chosen(device))
 
 
 def _opened(folder: Path, engine: Engine | None) -> Pipeline:

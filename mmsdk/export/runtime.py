@@ -18,6 +18,7 @@ from mmsdk.pipeline.modalities import Modalities
 from mmsdk.pipeline.pipeline import Pipeline
 from mmsdk.pipeline.prediction import Precision
 from mmsdk.pipeline.reading import Encodings
+from mmsdk.pipeline.without_values import without_values
 
 Runner = Callable[[Flat], Mapping[str, Tensor]]
 
@@ -31,7 +32,7 @@ class ExportedPipeline(Pipeline):
     def __init__(
         self, config: PipelineConfig, modalities: Modalities, run: Runner, heads: Sequence[str], whose: str
     ) -> None:
-        with torch.device("meta"):  # heads are built to decode, not to compute
+        with without_values():  # heads are built to decode, not to compute
             super().__init__(config, modalities)
         self._run, self._exported, self._whose = run, list(heads), whose
 

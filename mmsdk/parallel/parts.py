@@ -56,7 +56,7 @@ class Parts:
             if not count:
                 raise DataError(f"{source}: there are no samples in this file")
             with writing(self.folder):
-                each = self._begun() if resume else self._begin(count)
+                each = self._begun() if resume and self._there() else self._begin(count)
             team.put("parts", json.dumps([count, each]))
         self.count, self.each = json.loads(team.get("parts"))
 
@@ -68,11 +68,16 @@ class Parts:
         (self.folder / NOTE).write_text(json.dumps({**self.whose, "each": each}), encoding="utf-8")
         return each
 
+    def _there(self) -> bool:
+        if not (self.folder / NOTE).is_file() and self.output.exists():
+            raise ConfigError(
+                f"--resume: {self.output} is whole, there is nothing left to do; without --resume it is made from the "
+                "beginning"
+            )
+        return (self.folder / NOTE).is_file()
+
     def _begun(self) -> int:
         note = self.folder / NOTE
-        if not note.is_file():
-            found = "is whole, there is nothing left to do" if self.output.exists() else "was not begun"
-            raise ConfigError(f"--resume: {self.output} {found}; without --resume it is made from the beginning")
         begun = {"precision": "float32", **json.loads(note.read_text(encoding="utf-8"))}  # it was not always noted
         each = int(begun.pop("each"))
         differing = [name for name in self.whose if begun.get(name) != self.whose[name]]

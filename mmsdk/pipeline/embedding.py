@@ -69,6 +69,11 @@ def embedding_head(pipeline: Pipeline, head: str | None = None) -> str:
     if head is None and len(able) == 1:
         return able[0]
     if head not in able:
+        if not able and head is None:
+            raise ConfigError(
+                "No head of this pipeline gives embeddings: train one of `type: contrastive`, or take "
+                "Pipeline.predict, or mmsdk predict."
+            )
         which = "Name one" if head is None else f"There is no head '{head}' that gives any"
         raise ConfigError(f"{which}: heads with embeddings are {listed(able)}; `type: contrastive` is one.")
     return head

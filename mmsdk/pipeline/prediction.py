@@ -94,6 +94,10 @@ def _asked(pipeline: Pipeline, number: int, sample: Sample | Row) -> _Asked:
 
 def _heads(pipeline: Pipeline, heads: Sequence[str] | None) -> list[str]:
     able = [name for name, head in pipeline.config.heads.items() if head.predicts]
+    if not able:
+        vectors = [name for name, head in pipeline.heads.items() if head.embeds]
+        more = f" '{vectors[0]}' gives vectors: take Pipeline.embed, or mmsdk embed." if vectors else ""
+        raise ConfigError(f"No head of this pipeline makes predictions: it has {listed(pipeline.config.heads)}.{more}")
     for name in heads or ():
         if name not in able:
             raise ConfigError(f"There is no head '{name}' that makes predictions. There is: {listed(able)}.")

@@ -10,7 +10,6 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
@@ -19,6 +18,7 @@ from mmsdk.config.pipeline import PipelineConfig
 from mmsdk.errors import CheckpointError, MmsdkError
 from mmsdk.pipeline.modalities import Modalities
 from mmsdk.pipeline.pipeline import Pipeline
+from mmsdk.pipeline.without_values import without_values
 
 ROOM = 16
 """Some networks are built whole, and then lose what is not used: so many times what is in the file is let pass."""
@@ -70,7 +70,7 @@ def _sketched(config: PipelineConfig, modalities: Modalities, parts: int, number
 
     hook = register_module_parameter_registration_hook(count)
     try:
-        with torch.device("meta"):
+        with without_values():
             return Pipeline(config, modalities)
     finally:
         hook.remove()

@@ -64,25 +64,30 @@ def train(
     run = Run(processes.tell(folder))
     if run.finished and resume:
         return _finished(run, checked)
-    job = open_job(
-        checked, data, run, resume=resume, rank=processes.rank, processes=processes.count, wait=processes.wait
-    )
-    context = _context(job, processes, Progress(show and processes.main))
+    with together(run.folder, processes.rank, processes.count, processes.gather):
+        job = open_job(
+            checked, data, run, resume=resume, rank=processes.rank, processes=processes.count, wait=processes.wait
+        )
+        context = _context(job, processes, Progress(show and processes.main))
+        processes.track(run.folder, stem)
+        return _ended(context, _trained(context))
+
+
+def _trained(context: Context) -> dict[str, float]:
+    """Train what is left of the stages; `split/head/metric` in the end."""
+    job = context.job
     stages = [Stage(context, plan) for plan in job.stages]  # a mistake in the last is told before the first is trained
     if job.checkpoint is None:
         context.held.begin(job.checkpoints, {name for stage in stages for name in stage.trained})
-    processes.track(run.folder, stem)
     with (
-        activation_checkpointing(job.pipeline, checked.training.activation_checkpointing),
+        activation_checkpointing(job.pipeline, job.config.training.activation_checkpointing),
         gradient_caching(job.pipeline, context.parts),
         context.progress,
-        together(run.folder, processes.rank, processes.count, processes.gather),
         context.interruption,
     ):
         for stage in stages[job.position.stage :]:
             stage.run()
-        metrics = figures.final_metrics(context)
-    return _ended(context, metrics)
+        return figures.final_metrics(context)
 
 
 def _context(job: Job, processes: Processes, progress: Progress) -> Context:

@@ -100,11 +100,23 @@ def test_what_cannot_be_gone_on_with_is_told(cli: Cli, run: Path, tmp_path: Path
     assert f"{cut}:4 is the result of 'r3', but {short} ends before" in refused(
         "--input", short, "--output", cut, "--resume"
     )
-    assert "there is no" in refused("--input", rows, "--output", tmp_path / "no.jsonl", "--resume")
     assert "give its --output" in refused("--input", rows, "--resume")
-    whole = tmp_path / "whole.jsonl"
-    cli("predict", run, "--input", rows, "--output", whole)
-    assert "is whole, there is nothing left to do" in refused("--input", rows, "--output", whole, "--resume")
+
+
+def test_resume_may_stand_in_every_script(tmp_path: Path, cli: Callable[..., Any]) -> None:
+    """Where nothing was begun it begins; where all is done it says so, and changes nothing."""
+    run, rows, out = saved(tmp_path / "run"), table(tmp_path / "in.jsonl", 50), tmp_path / "out.jsonl"
+    command = ["predict", run, "--input", rows, "--output", out, "--resume", "--json"]
+    first = cli(*command)
+    assert first.exit_code == 0, first.stderr
+    whole = out.read_text()
+    again = cli(*command)
+    assert again.exit_code == 0 and json.loads(again.stdout) == json.loads(first.stdout)
+    assert json.loads(again.stdout) == {"samples": 50, "errors": 0, "output": str(out)} and out.read_text() == whole
+    assert "is whole: there is nothing left to do" in cli(*command[:-1]).stdout
+    out.write_text("no results\n")
+    broken = cli(*command)
+    assert broken.exit_code == 1 and "no file of results" in broken.stderr
 
 
 MEASURED = """
@@ -112,7 +124,7 @@ import sys
 from pathlib import Path
 from mmsdk.cli.predict import command
 folder, source, out = map(Path, sys.argv[1:])
-command(folder, [], source, out, None, False, None, "float32", False)
+command(folder, [], source, out, None, False, None, "float32", "auto", False)
 (line,) = (each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith("VmHWM:"))
 print(line.split()[1])
 """

@@ -97,7 +97,7 @@ def application(
     async def start() -> HTMLResponse:
         return page()
 
-    handle_failures(app, limits)
+    handle_failures(app, limits, pipelines)
     queues = {f"/pipelines/{name}/predict": each.batcher for name, each in served.items()}
     queues |= {f"/v2/models/{name}/infer": each.batcher for name, each in served.items()}
     app.state.door = door = Door(key, queues, registry)

@@ -27,7 +27,14 @@ OWN = ("localhost", "127.0.0.1", "[::1]")
 
 
 def command(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs, or saved pipelines.", show_default=False)],
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[NAME=]RUN...",
+            help="Runs, or saved pipelines; by default their folders' names.",
+            show_default=False,
+        ),
+    ],
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     host: Annotated[str, typer.Option(help="The address to listen at; others than this machine's own need a key.")] = (
         "127.0.0.1"
@@ -55,14 +62,17 @@ def command(
         raise ConfigError(
             f"--host {host}: others could reach it without a key: add --api-key-file FILE, or leave --host out"
         )
-    names = [_name(run) for run in runs]
+    folders = [_named(run) for run in runs]
+    names = [name for name, _ in folders]
     if twice := [name for place, name in enumerate(names) if name in names[:place]]:
-        raise ConfigError(f"There are two pipelines '{twice[0]}': rename the folder of one of them")
+        raise ConfigError(
+            f"There are two pipelines '{twice[0]}': give one of them a name, as in other={folders[-1][1]}"
+        )
     limits = Limits(waiting=waiting, batch=batch, deadline=deadline, body=max_body, reading=reading)
     with _socket(host, port) as listening:
         address = f"[{host}]" if ":" in host else host
         hosts = None if key is not None else [*OWN, address.lower()]
-        app = _application(dict(zip(names, runs, strict=True)), index or [], limits, key, hosts, precision)
+        app = _application(dict(folders), index or [], limits, key, hosts, precision)
         listening.listen(2048)  # from now on a client waits rather than being refused
         place = f"http://{address}:{listening.getsockname()[1]}"
         print(f"serving {', '.join(names)} at {place}", file=sys.stderr, flush=True)
@@ -86,9 +96,12 @@ def _application(
     return application(pipelines, limits, key=key, hosts=hosts, indexes=_indexes(indexes, pipelines))
 
 
-def _name(run: Path) -> str:
-    """The folder's name, as it can stand in an address."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", run.resolve().name).strip(".") or "pipeline"
+def _named(given: str) -> tuple[str, Path]:
+    """The name of a pipeline, as it can stand in an address, and its folder: NAME=RUN, or RUN, whose name counts."""
+    name, equals, run = given.partition("=")
+    if not equals or Path(given).exists():
+        name, run = Path(given).resolve().name, given
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip(".") or "pipeline", Path(run)
 
 
 def _indexes(folders: Sequence[Path], pipelines: Mapping[str, Pipeline]) -> dict[str, Index]:

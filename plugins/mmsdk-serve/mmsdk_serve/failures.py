@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -39,8 +40,8 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def handle_failures(app: FastAPI, limits: Limits) -> None:
-    """Each failure as JSON, `{"error": ...}`; none of ours with more than a number."""
+def handle_failures(app: FastAPI, limits: Limits, pipelines: Collection[str]) -> None:
+    """Each failure as JSON, `{"error": ...}`; none of ours with more than a number. pipelines: that are served."""
 
     def told(status: int, message: str, **headers: str) -> Callable[..., Awaitable[JSONResponse]]:
         async def handler(_: Request, error: Exception) -> JSONResponse:
@@ -57,9 +58,12 @@ def handle_failures(app: FastAPI, limits: Limits) -> None:
     app.add_exception_handler(LateError, late)
     app.add_exception_handler(TimeoutError, late)
 
-    async def http(_: Request, error: Exception) -> JSONResponse:
+    async def http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        return failure(error.status_code, str(error.detail), **dict(error.headers or {}))
+        message, named = str(error.detail), re.match(r"/(?:pipelines|v2/models)/([^/]+)", request.url.path)
+        if error.status_code == 404 and named is not None and named[1] not in pipelines:
+            message = f"There is no pipeline of this name here. Served are: {', '.join(pipelines)}"
+        return failure(error.status_code, message, **dict(error.headers or {}))
 
     app.add_exception_handler(HTTPException, http)
 

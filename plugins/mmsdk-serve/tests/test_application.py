@@ -140,7 +140,8 @@ def test_other_kinds_of_body_and_of_address(client: TestClient) -> None:
     answer = client.post(PREDICT, content=b"<x/>", headers={"Content-Type": "text/xml"})
     assert answer.status_code == 415 and "found 'text/xml'" in answer.json()["error"]
     assert client.get(PREDICT).status_code == 405
-    assert client.post("/pipelines/other/predict", json={}).status_code == 404
+    missing = client.post("/pipelines/other/predict", json={})
+    assert missing.status_code == 404 and "There is no pipeline of this name here. Served are: " in missing.text
     assert client.post(PREDICT, content=b"x", headers={"Content-Type": "multipart/form-data"}).status_code == 422
 
 

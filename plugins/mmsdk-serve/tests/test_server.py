@@ -21,6 +21,7 @@ from schemathesis.specs.openapi.checks import response_schema_conformance, statu
 
 import mmsdk
 from mmsdk_serve import Limits, application
+from mmsdk_serve.command import _named
 
 SERVE = [sys.executable, "-m", "mmsdk", "serve"]
 SLOW = """
@@ -185,3 +186,12 @@ def test_made_up_calls_break_nothing(pipeline: mmsdk.Pipeline) -> None:
 def test_a_thousand_made_up_calls_break_nothing(pipeline: mmsdk.Pipeline, tally: Any) -> None:
     tally.tried = made_up_calls(pipeline, tally.size(700, 35_000))
     assert tally.tried > 1000
+
+
+def test_a_pipeline_has_its_folders_name_or_another(tmp_path: Path) -> None:
+    """Runs that are all called `run` can be served together; a folder may have an equals sign in its name."""
+    odd = tmp_path / "lr=0.1"
+    odd.mkdir()
+    named = [_named(given) for given in ("a/run", "toys=b/run", "my toys=c", str(odd))]
+    assert [name for name, _ in named] == ["run", "toys", "my_toys", "lr_0.1"]
+    assert [str(folder) for _, folder in named] == ["a/run", "b/run", "c", str(odd)]
