@@ -177,7 +177,10 @@ def test_equal_rows_across_splits(tmp_path: Path) -> None:
     report = inspect(table(tmp_path, rows))
     leak = {"splits": ["train", "test"], "count": 2, "of": 4, "examples": [["0", "8"], ["1", "9"]]}
     assert report["leaks"]["rows"] == [leak]
-    assert report["problems"] == ["2 of 4 different rows in 'test' are in 'train', too, such as 0 = 8"]
+    assert report["problems"] == [
+        "2 of 4 different rows in 'test' are in 'train', too, such as 0 = 8: take them out of one, or name a column "
+        "that says which split a row belongs to"
+    ]
 
 
 def test_files_in_two_splits_are_leaks_under_any_name(tmp_path: Path) -> None:

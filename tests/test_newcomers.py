@@ -71,3 +71,20 @@ def test_opening_a_pipeline_does_not_import_a_compiler(pairs: Path, python: Call
     """It takes as long as torch itself."""
     code = f"import mmsdk, sys; mmsdk.Pipeline.load({str(pairs)!r}); print('torch._dynamo' in sys.modules)"
     assert python("-c", code).stdout == "False\n"
+
+
+def test_a_cell_that_is_no_number_is_told(tmp_path: Path, cli: Callable[..., Any]) -> None:
+    """It would make a text of a whole column, which nothing reads."""
+    cells = [str(3.5 * row) for row in range(100)]
+    cells[17] = "NA"
+    lines = [
+        f"{cell},a {'red' if row % 3 else 'green'} thing no {row % 7},{'ab'[row % 2]}" for row, cell in enumerate(cells)
+    ]
+    (tmp_path / "toys.csv").write_text("\n".join(["width,title,kind", *lines]))
+    said = "99 of 100 values are numbers, 'NA' is not: mend it, or leave such cells empty"
+    looked = cli("data", tmp_path / "toys.csv")
+    assert looked.exit_code == 1 and f"'width': {said}" in looked.stdout
+    written = cli(
+        "new", "classification", "--data", tmp_path / "toys.csv", "--target", "kind", "--out", tmp_path / "new"
+    )
+    assert f"width: {said}" in " ".join(written.stdout.split()), written.stderr

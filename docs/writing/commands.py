@@ -19,7 +19,8 @@ HEADER = """# The command line
 Written by `docs/write_reference.py` from the commands' own help; do not edit. `mmsdk COMMAND --help` says the same.
 
 Exit codes: 0 done, 1 an error that was told, 2 a mistake in the command, 85 a training that a signal ended, with its
-work saved. With `--json` a command prints one JSON object, last, on stdout; messages and progress go to stderr. A command of a plugin is there once it is installed.
+work saved. With `--json` a command prints one JSON object, last, on stdout; messages and progress go to stderr. A
+command of a plugin is there once it is installed.
 """
 MORE = {
     "quickstart": "../README.md",

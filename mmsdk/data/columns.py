@@ -15,6 +15,8 @@ SUFFIXES = {
     "video file": (".mp4", ".mov", ".mkv", ".webm", ".avi"),
 }
 _FILES = {suffix: kind for kind, suffixes in SUFFIXES.items() for suffix in suffixes}
+NEARLY = 20
+"""At most one value in so many may be no number in a column of them."""
 _MOST_WORDS = 4
 """A category is a word or a few; longer texts that come again and again are still sentences."""
 
@@ -28,7 +30,8 @@ def describe(values: Iterable[Any]) -> dict[str, Any]:
         "missing": 1 - len(present) / len(everything) if everything else 0.0,
     }
     single = {value for value in present if isinstance(value, str | int | float)}
-    return found | ({"distinct": len(single)} if single else {})
+    odd = almost_numbers(present)
+    return found | ({"distinct": len(single)} if single else {}) | ({"odd": odd} if odd is not None else {})
 
 
 def kind_of(values: Sequence[Any]) -> str:
@@ -48,6 +51,18 @@ def kind_of(values: Sequence[Any]) -> str:
     if most == "text" and all(_is_number(value) for value in values):  # a CSV file has nothing but texts
         most, values = "number", [float(value) for value in values]
     return "category" if most in ("text", "number") and _is_category(values) else most
+
+
+def almost_numbers(values: Sequence[Any]) -> str | None:
+    """What to say of texts of which nearly all are numbers: such a column was meant to hold nothing else."""
+    odd = [value for value in values if isinstance(value, str) and not _is_number(value)]
+    if not odd or len(odd) * NEARLY > len(values) or not all(isinstance(value, str) for value in values):
+        return None
+    shown = ", ".join(f"'{value[:40]}'" for value in list(dict.fromkeys(odd))[:3])
+    return (
+        f"{len(values) - len(odd):,} of {len(values):,} values are numbers, {shown} "
+        f"{'is' if len(odd) == 1 else 'are'} not: mend it, or leave such cells empty"
+    )
 
 
 def _shape(value: Any) -> str:

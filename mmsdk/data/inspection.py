@@ -221,9 +221,15 @@ def _problems(report: Mapping[str, Any]) -> Iterator[str]:
     count = report["unreadable"]["count"]
     if count:
         yield f"{count:,} {'value' if count == 1 else 'values'} cannot be read"
+    for name, about in report["columns"].items():
+        if "odd" in about:
+            yield f"'{name}': {about['odd']}"
     leaks = [("rows", found) for found in report["leaks"]["rows"]]
     leaks += [(f"files of '{name}'", found) for name, each in report["leaks"]["files"].items() for found in each]
     for what, found in leaks:
         one, other = found["splits"]
         counts = f"{found['count']:,} of {found['of']:,} different {what}"
-        yield f"{counts} in '{other}' are in '{one}', too, such as {' = '.join(dict.fromkeys(found['examples'][0]))}"
+        yield (
+            f"{counts} in '{other}' are in '{one}', too, such as {' = '.join(dict.fromkeys(found['examples'][0]))}: "
+            "take them out of one, or name a column that says which split a row belongs to"
+        )

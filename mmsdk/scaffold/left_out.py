@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mmsdk.data.columns import almost_numbers
 from mmsdk.proposal import Column, words
 from mmsdk.scaffold.naming import called_a_place, called_an_id
 from mmsdk.scaffold.offers import READERS, Offer
@@ -32,6 +33,9 @@ def why_left_out(table: Table, column: Column, offers: Sequence[Offer], target: 
         return "addresses in the web: download the files, and name their paths"
     if column.kind in READERS and not offers:
         return f"{column.kind}s: to read them, pip install {READERS[column.kind]}"
+    odd = almost_numbers(column.values)
+    if odd is not None:
+        return odd
     sure = bool(offers) and offers[0].proposal.confidence >= SURE
     if not sure and column.kind in ("text", "number", "category") and _is_id(column, values, distinct):
         return "it tells rows apart, like an id"
