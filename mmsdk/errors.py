@@ -7,7 +7,9 @@ Standard library only: each other module may import this one.
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 class MmsdkError(Exception):
@@ -108,6 +110,15 @@ def did_you_mean(name: str, known: Sequence[str], cutoff: float = 0.6) -> str:
     """`" Did you mean 'transformer'?"`, or the empty string when nothing known is near."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
     return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def no_such_file(path: Path) -> str:
+    """What to say where a file is not there: the one beside it that may be meant."""
+    try:
+        beside = os.listdir(path.parent)
+    except OSError:
+        beside = []
+    return f"{path}: there is no such file{did_you_mean(path.name, beside).replace(' Did', '. Did')}"
 
 
 def unknown_component(

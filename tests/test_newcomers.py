@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,3 +89,13 @@ def test_a_cell_that_is_no_number_is_told(tmp_path: Path, cli: Callable[..., Any
         "new", "classification", "--data", tmp_path / "toys.csv", "--target", "kind", "--out", tmp_path / "new"
     )
     assert f"width: {said}" in " ".join(written.stdout.split()), written.stderr
+
+
+def test_what_is_beside_is_named(tmp_path: Path, pairs: Path, cli: Callable[..., Any]) -> None:
+    (tmp_path / "toys.csv").write_text("a,b\n1,2\n")
+    assert f"{tmp_path / 'toyz.csv'}: there is no such file. Did you mean 'toys.csv'?" in (
+        cli("data", tmp_path / "toyz.csv").stderr
+    )
+    shutil.copytree(pairs, tmp_path / "shop" / "run")
+    said = cli("evaluate", tmp_path / "shop").stderr
+    assert f"give the folder of a finished run, such as {tmp_path / 'shop' / 'run'}" in said

@@ -18,7 +18,7 @@ from ruamel.yaml.events import AliasEvent, ScalarEvent
 from ruamel.yaml.nodes import MappingNode
 from ruamel.yaml.tag import Tag
 
-from mmsdk.errors import ConfigError
+from mmsdk.errors import ConfigError, no_such_file
 
 MAX_BYTES = 200_000
 MAX_VALUES = 10_000
@@ -76,7 +76,7 @@ def _text(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file") from None
+        raise ConfigError(no_such_file(path)) from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     if len(content) > MAX_BYTES:

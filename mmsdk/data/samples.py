@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from mmsdk.config.data import ARROW_FILES, SAMPLE_FILES, TAR_FILES
 from mmsdk.data.shards import home_of, is_pattern, shards_of
 from mmsdk.data.tables import Table
-from mmsdk.errors import DataError, listed
+from mmsdk.errors import DataError, listed, no_such_file
 
 Sample = Mapping[str, Any]
 InMemory = Sequence[Sample] | Mapping[str, Sequence[Sample]]
@@ -90,7 +90,7 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file") from None
+        raise DataError(no_such_file(path)) from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 at byte {error.start}: save the file as UTF-8") from None
     except OSError as error:

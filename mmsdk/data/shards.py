@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmsdk.errors import DataError, listed
+from mmsdk.errors import DataError, listed, no_such_file
 
 WILD = "*?["
 
@@ -29,7 +29,7 @@ def shards_of(path: Path) -> list[Path]:
             raise DataError(f"{path}: matches files of several kinds ({listed(kinds)}): end the pattern in one of them")
         return found
     if not path.exists():
-        raise DataError(f"{path}: there is no such file")
+        raise DataError(no_such_file(path))
     if not path.is_file():
         raise DataError(f"{path}: cannot be read: Is a directory")
     return [path]

@@ -162,8 +162,10 @@ def find(folder: Path) -> Path:
         raise CheckpointError(
             f"{folder}: this run has not finished yet: run its `mmsdk train` command again with --resume"
         )
+    runs = sorted(each.parent.parent for each in folder.glob("*/pipeline/" + HEADER)) if folder.is_dir() else []
+    such = f", such as {runs[0]}" if runs else ""
     raise CheckpointError(
-        f"{folder}: there is no saved pipeline here (no pipeline.json): give the folder of a finished run"
+        f"{folder}: there is no saved pipeline here (no pipeline.json): give the folder of a finished run{such}"
     )
 
 
