@@ -57,10 +57,16 @@ class Interruption:
             self._stepping = False
 
     def agreed(self, reduce: Callable[..., Tensor], processes: int, device: torch.device) -> bool:
-        """Whether any process was asked to stop; all of them ask this at the same time."""
-        if processes > 1 and reduce(torch.tensor(float(self.asked is not None), device=device), "sum") > 0:
-            self.asked = self.asked or "a signal to another process"
-        return self.asked is not None
+        """Whether any process was asked to stop; all of them ask this at the same time.
+
+        A signal that comes while they agree counts at the next step: the others do not know of it.
+        """
+        if processes == 1:
+            return self.asked is not None
+        agreed = bool(reduce(torch.tensor(float(self.asked is not None), device=device), "sum") > 0)
+        if agreed and self.asked is None:
+            self.asked = "a signal to another process"
+        return agreed
 
     def end(self, total: int, saved: bool) -> Interrupted:
         """What to raise after `total` steps, once a checkpoint of them is saved, or could not be."""

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import mmsdk
 from mmsdk.errors import Interrupted
 from mmsdk.training import loop as training
 from mmsdk.training import stage
 from mmsdk.training.checkpoint import Checkpoints
+from mmsdk.training.interruption import Interruption
 from mmsdk.training.journal import Journal
 from tests.faults.tally import SIZE, Tally
 from tests.programs import made_up, stopping
@@ -153,3 +155,17 @@ def _children(pid: int) -> list[int]:
     if not tasks.is_dir():
         pytest.skip("there is no /proc to look for orphans in")
     return [int(child) for task in os.listdir(tasks) for child in (tasks / task / "children").read_text().split()]
+
+
+def test_a_signal_that_comes_while_processes_agree_waits_for_the_next_step(tmp_path: Path) -> None:
+    """Else this process would save a checkpoint, for which it needs the others, which take another step."""
+    interruption = Interruption(tmp_path, print)
+
+    def adding(own: torch.Tensor, how: str) -> torch.Tensor:
+        total = own.clone()  # of both processes; the other one was not asked
+        interruption.asked = "SIGINT"
+        return total
+
+    device = torch.device("cpu")
+    assert interruption.agreed(adding, 2, device) is False
+    assert interruption.agreed(adding, 2, device) is True
