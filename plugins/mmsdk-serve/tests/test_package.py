@@ -38,6 +38,6 @@ def test_the_public_names_can_be_imported() -> None:
 
 def test_the_commands_of_the_readme_exist_with_these_options() -> None:
     lines = re.findall(r"^mmsdk serve (.*)$", README.read_text(), re.M)
-    assert len(lines) == 4
+    assert len(lines) == 5
     for line in lines:
         get_command(app).make_context("serve", shlex.split(line))
