@@ -118,7 +118,8 @@ def no_such_file(path: Path) -> str:
         beside = os.listdir(path.parent)
     except OSError:
         beside = []
-    return f"{path}: there is no such file{did_you_mean(path.name, beside).replace(' Did', '. Did')}"
+    hint = did_you_mean(path.name, beside)
+    return f"{path}: there is no such file{'.' if hint else ''}{hint}"
 
 
 def unknown_component(

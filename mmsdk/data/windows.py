@@ -9,8 +9,8 @@ from typing import TypeVar
 from mmsdk.data.collate import Collator
 from mmsdk.data.samples import Row
 
-BATCHES = 16
-"""How many batches are sorted together."""
+BATCH_SIZE, BATCHES = 32, 16
+"""By default: rows that are computed together, and batches whose rows are sorted together."""
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from mmsdk.data.pieces import Piece, Pieces
 from mmsdk.data.samples import Row, digest
+from mmsdk.data.windows import BATCH_SIZE, BATCHES
 from mmsdk.errors import ConfigError, DataError
 from mmsdk.folders import flush, writing
 from mmsdk.parallel.team import Team
@@ -27,7 +28,7 @@ Told = TypeVar("Told")
 Make = Callable[[Path, int, Sequence[Row]], Told]
 """Writes a file of these rows, of which the first one has this number, and tells something of them."""
 NOTE = "whose.json"
-BATCH, WINDOW, MOST = 64, 512, 4096
+BATCH, WINDOW, MOST = 64, BATCH_SIZE * BATCHES, 4096
 """Rows that a part has: a multiple of the first, at most the last; where there are many, whole windows of `predict`."""
 PARTS = 16
 """Parts that each process gets, about, of a small file: so many that none waits long for another one's last."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmsdk.data.collate import Collator
 from mmsdk.data.samples import Row, Sample, as_row
-from mmsdk.data.windows import in_windows
+from mmsdk.data.windows import BATCH_SIZE, in_windows
 from mmsdk.errors import ConfigError, DecodeError, listed
 from mmsdk.pipeline.prediction import inference, outputs_of
 
@@ -32,7 +32,7 @@ class Embedded(NamedTuple):
 
 
 def embed(
-    pipeline: Pipeline, samples: Iterable[Sample | Row], *, head: str | None = None, batch_size: int = 32
+    pipeline: Pipeline, samples: Iterable[Sample | Row], *, head: str | None = None, batch_size: int = BATCH_SIZE
 ) -> dict[str, Tensor]:
     """[samples, width] of each source that the head reads; zeros where it is absent.
 
@@ -48,7 +48,7 @@ def embed_each(
     samples: Iterable[Sample | Row],
     *,
     head: str | None = None,
-    batch_size: int = 32,
+    batch_size: int = BATCH_SIZE,
     skipped: list[DecodeError] | None = None,
 ) -> Iterator[Embedded]:
     """The samples one after the other, in order, in constant memory.

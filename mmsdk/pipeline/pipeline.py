@@ -14,6 +14,7 @@ from mmsdk.config.pipeline import PipelineConfig
 from mmsdk.config.wiring import FUSED, over_limit
 from mmsdk.containers import Batch, HeadOutput, Inputs, Step, spread
 from mmsdk.data.samples import Row, Sample, as_row
+from mmsdk.data.windows import BATCH_SIZE
 from mmsdk.errors import ConfigError, DecodeError, listed
 from mmsdk.formats import Format, Source
 from mmsdk.interfaces import DecisionFusion, Encoder, FeatureFusion, Modality, ScoringHead, TaskHead
@@ -151,7 +152,11 @@ class Pipeline(nn.Module, OnHub):
         return _tied(outputs, reading.zero()) if torch.is_grad_enabled() and self.gather is not alone else outputs
 
     def predict(
-        self, samples: Iterable[Sample | Row] | Sample, *, heads: Sequence[str] | None = None, batch_size: int = 32
+        self,
+        samples: Iterable[Sample | Row] | Sample,
+        *,
+        heads: Sequence[str] | None = None,
+        batch_size: int = BATCH_SIZE,
     ) -> list[Result]:
         """One result per sample, in order. A sample holds any subset of the streams' columns.
 
@@ -164,7 +169,7 @@ class Pipeline(nn.Module, OnHub):
         return list(predict(self, samples, heads=heads, batch_size=batch_size))
 
     def embed(
-        self, samples: Iterable[Sample | Row] | Sample, *, head: str | None = None, batch_size: int = 32
+        self, samples: Iterable[Sample | Row] | Sample, *, head: str | None = None, batch_size: int = BATCH_SIZE
     ) -> dict[str, Tensor]:
         """[samples, width] of each source that a contrastive head reads: what it compares, vectors of length 1.
 
@@ -182,7 +187,7 @@ class Pipeline(nn.Module, OnHub):
         samples: Iterable[Sample | Row],
         *,
         head: str | None = None,
-        batch_size: int = 32,
+        batch_size: int = BATCH_SIZE,
         skipped: list[DecodeError] | None = None,
     ) -> Iterator[Embedded]:
         """`embed` for more samples than memory holds: one after the other, each with its id and its values.

@@ -13,7 +13,7 @@ from mmsdk.containers import Batch, Encoding, HeadOutput
 from mmsdk.data.collate import Collator
 from mmsdk.data.grouping import as_group
 from mmsdk.data.samples import Row, Sample, as_row
-from mmsdk.data.windows import in_windows
+from mmsdk.data.windows import BATCH_SIZE, in_windows
 from mmsdk.errors import ConfigError, DataError, listed
 from mmsdk.interfaces import Prediction
 
@@ -57,7 +57,7 @@ def predict(
     samples: Iterable[Sample | Row],
     *,
     heads: Sequence[str] | None = None,
-    batch_size: int = 32,
+    batch_size: int = BATCH_SIZE,
 ) -> Iterator[Result]:
     """One result per sample, in order, in constant memory.
 

@@ -34,8 +34,10 @@ class Frozen:
             write_folder(self.folder, lambda aside: save_weights(pipeline, aside / WEIGHTS, only=names))
 
     def verify(self) -> None:
-        """Raises:
-        CheckpointError: it is damaged.
+        """Compare it with its manifest.
+
+        Raises:
+            CheckpointError: it is damaged.
         """
         if self.folder.exists():
             verify_folder(self.folder)
